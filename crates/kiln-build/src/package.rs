@@ -1,0 +1,103 @@
+//! Packages as the results of actions, the same for imports and builds.
+//!
+//! The result of an action that makes a package has the object [`RECORD`] (a [`PackageRecord`]) and the tree [`TREE`] that
+//! the record names. A part of it is under the same names with `:PART` after them. What a built package needs of other
+//! recipes of the project, which a record cannot name, is in the metadata [`RECIPES`], one name a line.
+
+use std::collections::BTreeSet;
+
+use kiln_model::{Dir, ObjectError, ObjectSink as _, ObjectSource as _, PackageName, PackageRecord, PartName};
+use kiln_store::{ActionResult, Session, WriteError};
+
+/// The record of a package in its result.
+pub const RECORD: &str = "record";
+/// The tree of a package in its result.
+pub const TREE: &str = "tree";
+/// The project's packages that a built package needs at run time, in its result's metadata.
+pub const RECIPES: &str = "recipes";
+
+/// Why a package cannot be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// The result is not that of a package, or has no such part.
+    #[error("a result has no `{0}`")]
+    Absent(String),
+    /// The record cannot be read or written.
+    #[error("cannot read or keep a package's record")]
+    Object(#[from] ObjectError),
+    /// The record is not one.
+    #[error("a package's record is damaged")]
+    Record(#[from] serde_json::Error),
+    /// The tree cannot be written.
+    #[error("cannot keep a package's files")]
+    Write(#[from] WriteError),
+}
+
+impl PackageError {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Write(error) => error.hint(),
+            Self::Absent(_) => None,
+            Self::Object(_) | Self::Record(_) => Some("`kiln fsck` finds and mends damage of the store".to_owned()),
+        }
+    }
+}
+
+impl From<PackageError> for crate::graph::ActionError {
+    fn from(error: PackageError) -> Self {
+        let hint = error.hint();
+        Self::new(error).with_hint(hint)
+    }
+}
+
+fn under(name: &str, part: Option<&PartName>) -> String {
+    part.map_or_else(|| name.to_owned(), |part| format!("{name}:{part}"))
+}
+
+/// Stores a package, or a part of one, and adds it to `result`. The record's tree must be `tree`.
+///
+/// # Errors
+/// When the store does not take it.
+pub fn put_package(
+    session: &Session,
+    result: &mut ActionResult,
+    part: Option<&PartName>,
+    record: &PackageRecord,
+    tree: &Dir,
+    recipes: &BTreeSet<PackageName>,
+) -> Result<(), PackageError> {
+    let id = session.put_tree(tree)?;
+    debug_assert_eq!(id, record.tree, "a record names the tree it is stored with");
+    let bytes = record.canonical();
+    let object = session.put(&bytes)?;
+    result.trees.insert(under(TREE, part), id);
+    result.objects.insert(under(RECORD, part), (object, bytes.len() as u64));
+    if !recipes.is_empty() {
+        let names: Vec<&str> = recipes.iter().map(PackageName::as_str).collect();
+        result.meta.insert(under(RECIPES, part), names.join("\n"));
+    }
+    Ok(())
+}
+
+/// The record of a package, or of a part of one.
+///
+/// # Errors
+/// When the result has none, or it cannot be read.
+pub fn package_record(
+    session: &Session,
+    result: &ActionResult,
+    part: Option<&PartName>,
+) -> Result<PackageRecord, PackageError> {
+    let name = under(RECORD, part);
+    let (object, _) = result.objects.get(&name).ok_or_else(|| PackageError::Absent(name.clone()))?;
+    Ok(serde_json::from_slice(&session.read(object)?)?)
+}
+
+/// The project's packages that a built package, or a part of one, needs at run time.
+#[must_use]
+pub fn recipes_needed(result: &ActionResult, part: Option<&PartName>) -> BTreeSet<PackageName> {
+    let names = result.meta.get(&under(RECIPES, part)).map_or("", String::as_str);
+    names.lines().filter_map(|name| name.parse().ok()).collect()
+}

@@ -1,0 +1,99 @@
+//! From what a build installed to stored packages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_model::package::Relations;
+use kiln_model::{Dir, Event, Facts, PackageName, PackageRecord, PartName, TreePath};
+use kiln_store::ActionResult;
+
+use super::BuildAction;
+use super::error::OutputError;
+use super::sandboxed::Room;
+use crate::disk::ingest;
+use crate::graph::Context;
+use crate::needs::{self, Built, EnvironmentPackage};
+use crate::output::{Forbidden, split};
+use crate::package::put_package;
+
+/// Checks, splits and stores what is in `/out`.
+pub(super) fn package(
+    build: &BuildAction,
+    context: &Context<'_>,
+    room: &Room,
+    environment: &[EnvironmentPackage],
+) -> Result<ActionResult, OutputError> {
+    let out = room.out();
+    let here = out.parent().unwrap_or(&out).to_string_lossy().into_owned();
+    let forbidden = [Forbidden::inside("/build"), Forbidden::for_links("/out"), Forbidden::of_this_machine(&here)];
+    let installed = ingest(&out, context.session, context.jobs, &forbidden)?;
+    if installed.tree.is_empty() {
+        return Err(OutputError::Empty);
+    }
+    warn_of_modes(build, context, &installed.special_modes);
+    let claims = build.parts.iter().map(|(part, claims)| (part.as_str().to_owned(), claims.clone())).collect();
+    let split = split(&installed.tree, &claims)?;
+    let mut pieces = vec![Piece { part: None, name: build.name.clone(), tree: split.main }];
+    let mut parts = split.parts;
+    for part in build.parts.keys() {
+        let name = format!("{}-{part}", build.name).parse()?;
+        let tree = parts.remove(part.as_str()).unwrap_or_default();
+        pieces.push(Piece { part: Some(part.clone()), name, tree });
+    }
+    let built: Vec<Built<'_>> = pieces.iter().map(|piece| Built { name: &piece.name, tree: &piece.tree }).collect();
+    let needs = needs::find(&built, environment, build.architecture, context.session)?;
+    let mut facts = share_facts(&build.facts, &pieces);
+    let mut result = ActionResult::default();
+    for (index, (piece, needs)) in pieces.iter().zip(needs).enumerate() {
+        let record = PackageRecord {
+            name: piece.name.clone(),
+            version: build.version.clone(),
+            origin: None,
+            architecture: Some(build.architecture),
+            source: Some((build.name.to_string(), build.version.clone())),
+            tree: piece.tree.id(),
+            facts: facts.remove(&index).unwrap_or_default(),
+            relations: Relations::default(),
+            conffiles: BTreeSet::new(),
+            hooks: Vec::new(),
+            runtime: needs.packages.into_iter().collect(),
+        };
+        put_package(context.session, &mut result, piece.part.as_ref(), &record, &piece.tree, &needs.recipes)?;
+    }
+    Ok(result)
+}
+
+struct Piece {
+    part: Option<PartName>,
+    name: PackageName,
+    tree: Dir,
+}
+
+fn warn_of_modes(build: &BuildAction, context: &Context<'_>, paths: &[TreePath]) {
+    let declared = |path: &TreePath| build.facts.permissions.get(path).is_some_and(|p| p.mode.is_some());
+    for path in paths.iter().filter(|path| !declared(path)) {
+        context.reporter.report(Event::Warning {
+            message: format!("{}: `{path}` was installed with a special mode, which is not kept", build.name),
+            hint: Some(format!(
+                "if it is needed, declare it: `facts: {{ permissions: {{ {path}: {{ mode: \"4755\" }} }} }}`"
+            )),
+        });
+    }
+}
+
+/// Gives each piece the facts about its own files, and the package itself all others.
+fn share_facts(facts: &Facts, pieces: &[Piece]) -> BTreeMap<usize, Facts> {
+    let owner = |path: &TreePath| pieces.iter().position(|piece| piece.tree.get(path).is_some()).unwrap_or(0);
+    let mut shared: BTreeMap<usize, Facts> = BTreeMap::new();
+    let mut rest = facts.clone();
+    for (path, permission) in std::mem::take(&mut rest.permissions) {
+        shared.entry(owner(&path)).or_default().permissions.insert(path, permission);
+    }
+    for (path, alternative) in std::mem::take(&mut rest.alternatives) {
+        shared.entry(owner(&alternative.to)).or_default().alternatives.insert(path, alternative);
+    }
+    let own = shared.entry(0).or_default();
+    rest.permissions = std::mem::take(&mut own.permissions);
+    rest.alternatives = std::mem::take(&mut own.alternatives);
+    *own = rest;
+    shared
+}

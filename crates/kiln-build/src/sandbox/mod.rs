@@ -1,0 +1,263 @@
+//! The build sandbox: one command in a world that Kiln composed, with nothing of this machine in it.
+//!
+//! The command sees a read-only root (a checkout of the environment's tree), `/build` and `/out` to write to, a fresh `/tmp`,
+//! a minimal `/dev`, its own read-only `/proc`, and a network of one loopback interface. It is user 1000 (`build`) of host
+//! `kiln`, whoever runs Kiln; its environment, limits, umask, locale and time zone are fixed. It has no capability, can gain
+//! none, and its system calls are filtered. When it ends, everything it started is killed before `run` returns.
+//!
+//! What can still be told apart from inside is listed in `docs/concepts/sandbox.md`.
+//!
+//! Layout while the world is made, in a tmpfs that only the sandbox's own mount namespace has:
+//!
+//! ```text
+//! /host   this machine's root, taken away before the command starts
+//! /lower  the checkout, read-only
+//! /upper  what must be in every root: mount points, and the files of `etc`
+//! /new    an overlay of both without an upper side, so read-only by nature; the command's root
+//! ```
+
+mod etc;
+mod output;
+mod world;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kiln_sys::{Contained, Control, Group, Lent, Outcome, SpawnError};
+
+pub use output::TAIL_LINES;
+
+/// A folder of this machine that the command may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOnly {
+    /// Where it is here.
+    pub from: PathBuf,
+    /// Where the command sees it: absolute, and not below another mount of the sandbox.
+    pub to: String,
+}
+
+/// How much the command may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long it may run.
+    pub time: Duration,
+    /// Bytes of memory of all its processes together where a control group can be had, of each process otherwise.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub processes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(6 * 60 * 60), memory: None, processes: 16384 }
+    }
+}
+
+/// One command and the world it runs in.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// A checkout of the environment's tree.
+    pub root: PathBuf,
+    /// Becomes `/build`, the working directory and home.
+    pub build: PathBuf,
+    /// Becomes `/out`.
+    pub out: PathBuf,
+    /// The program and its arguments. A name without a slash is looked for in `PATH`.
+    pub command: Vec<String>,
+    /// Added to the fixed environment, and stronger than it.
+    pub environment: BTreeMap<String, String>,
+    /// Where the command starts.
+    pub directory: String,
+    /// How much it may take.
+    pub limits: Limits,
+    /// More folders it may read.
+    pub read_only: Vec<ReadOnly>,
+    /// The time that everything built has.
+    pub source_date_epoch: u64,
+}
+
+/// How a command in the sandbox ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// It was killed because it took longer than this.
+    OutOfTime(Duration),
+    /// It was killed because it took more memory than this.
+    OutOfMemory(u64),
+}
+
+impl Exit {
+    /// Did it do what it should?
+    #[must_use]
+    pub fn succeeded(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Self::OutOfTime(limit) => write!(f, "was killed: it took longer than {} s", limit.as_secs()),
+            Self::OutOfMemory(limit) => write!(f, "was killed: it took more than {} MiB of memory", limit >> 20),
+        }
+    }
+}
+
+/// What is known of a command that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// How it ended.
+    pub exit: Exit,
+    /// The last lines it wrote, at most [`TAIL_LINES`].
+    pub tail: Vec<String>,
+}
+
+/// Why a command could not be run, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// One of the folders is not there.
+    #[error("cannot use `{}` in the sandbox", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A read-only folder cannot be shown there.
+    #[error("`{0}` is not a place for a folder in the sandbox")]
+    Place(String),
+    /// The sandbox or the command could not be started.
+    #[error("cannot start the sandbox")]
+    Spawn(#[from] SpawnError),
+    /// The log could not be written. The command was killed.
+    #[error("cannot write the log")]
+    Log(#[source] io::Error),
+    /// Something that nearly never fails did.
+    #[error("cannot {action}")]
+    System {
+        /// What.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SandboxError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Spawn(error) => error.hint(),
+            Self::Place(_) => Some("use an absolute path outside /build, /out, /tmp, /dev and /proc".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn system(action: &'static str) -> impl Fn(io::Error) -> SandboxError {
+    move |source| SandboxError::System { action, source }
+}
+
+impl Sandbox {
+    /// A sandbox with no environment of its own and default limits.
+    #[must_use]
+    pub fn new(
+        root: impl Into<PathBuf>,
+        build: impl Into<PathBuf>,
+        out: impl Into<PathBuf>,
+        command: Vec<String>,
+    ) -> Self {
+        Self {
+            root: root.into(),
+            build: build.into(),
+            out: out.into(),
+            command,
+            environment: BTreeMap::new(),
+            directory: "/build".to_owned(),
+            limits: Limits::default(),
+            read_only: Vec::new(),
+            source_date_epoch: kiln_model::SOURCE_DATE_EPOCH,
+        }
+    }
+
+    /// Runs the command to its end. What it writes to standard output and error goes to `log` as it comes, in one stream.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be had, or the log cannot be written. A command that fails is no error: see [`Exit`].
+    pub fn run(&self, log: &mut (dyn Write + Send)) -> Result<Finished, SandboxError> {
+        let (reader, writer) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| system("make a pipe")(e.into()))?;
+        let null: OwnedFd = File::open("/dev/null").map_err(system("open `/dev/null`"))?.into();
+        let second = writer.try_clone().map_err(system("copy a pipe"))?;
+        let contained = self.start(false, |plan| {
+            plan.stream(0, null);
+            plan.stream(1, writer);
+            plan.stream(2, second);
+        })?;
+        let mut tail = output::Tail::default();
+        let in_time = output::follow(&contained, reader, self.limits.time, log, &mut tail)?;
+        Ok(Finished { exit: self.exit(&contained, in_time)?, tail: tail.into_lines() })
+    }
+
+    /// Runs the command with this process's own terminal, for a person. There is no time limit and no log.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be had.
+    pub fn enter(&self) -> Result<Exit, SandboxError> {
+        let _lent = Lent::new();
+        let contained = self.start(true, |_| {})?;
+        self.exit(&contained, true)
+    }
+
+    fn exit(&self, contained: &Contained, in_time: bool) -> Result<Exit, SandboxError> {
+        let outcome = contained.wait(None).map_err(system("wait for a process"))?;
+        let starved = contained.groups().iter().find_map(|g| match g.control() {
+            Control::Memory(bytes) if g.was_exceeded() => Some(bytes),
+            _ => None,
+        });
+        Ok(match (outcome, starved) {
+            _ if !in_time => Exit::OutOfTime(self.limits.time),
+            (Some(Outcome::Exited(0)), _) => Exit::Code(0),
+            (_, Some(bytes)) => Exit::OutOfMemory(bytes),
+            (Some(Outcome::Exited(code)), None) => Exit::Code(code),
+            (Some(Outcome::Signaled(signal)), None) => Exit::Signal(signal),
+            (None, None) => Exit::Signal(9),
+        })
+    }
+
+    fn start(&self, terminal: bool, streams: impl FnOnce(&mut kiln_sys::Plan)) -> Result<Contained, SandboxError> {
+        let folder = |path: &Path| {
+            let found = path.canonicalize().and_then(|p| p.read_dir().map(|_| p));
+            found.map_err(|source| SandboxError::Folder { path: path.to_owned(), source })
+        };
+        let mut resolved = self.clone();
+        resolved.root = folder(&self.root)?;
+        resolved.build = folder(&self.build)?;
+        resolved.out = folder(&self.out)?;
+        for bind in &mut resolved.read_only {
+            if !world::is_free_place(&bind.to) {
+                return Err(SandboxError::Place(bind.to.clone()));
+            }
+            bind.from = folder(&bind.from)?;
+        }
+        let memory = self.limits.memory.and_then(|bytes| Group::create(Control::Memory(bytes)));
+        let processes = Group::create(Control::Processes(self.limits.processes));
+        let mut plan = world::plan(&resolved, terminal, memory.is_some());
+        for group in [memory, processes].into_iter().flatten() {
+            plan.control(group);
+        }
+        streams(&mut plan);
+        Ok(plan.spawn()?)
+    }
+}

@@ -1,0 +1,182 @@
+//! A folder of the project as a source: the files that Git tracks in it, and those that it would if asked to (new and not
+//! ignored). What is ignored (build results, editors' files) is no part of it, and neither is `.git`.
+//!
+//! The content is read and hashed on every run, for it is the key; nothing is stored unless the key is new.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kiln_model::{ActionKey, Dir, Hasher, KeyBuilder, ObjectError, ObjectId, ObjectSink, ObjectWriter};
+use kiln_store::ActionResult;
+
+use super::git::{Git, GitError};
+use super::tree_result;
+use crate::disk::{IngestError, ingest_files};
+use crate::graph::{Action, ActionError, Context, Inputs, NodeId};
+
+/// Why a folder cannot be a source.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Git cannot list it.
+    #[error("cannot list the files of `{}`", .path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: GitError,
+    },
+    /// It cannot be read, or holds what no source may hold.
+    #[error("`{}` cannot be a source", .path.display())]
+    Ingest {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: IngestError,
+    },
+    /// Another repository is in it.
+    #[error("`{}` holds the repository `{inner}`", .path.display())]
+    Repository {
+        /// The folder.
+        path: PathBuf,
+        /// The other repository, below it.
+        inner: String,
+    },
+    /// Nothing is in it.
+    #[error("`{}` has no file that Git tracks or would track", .0.display())]
+    Empty(PathBuf),
+    /// It changed while it was read.
+    #[error("`{}` was changed while it was read", .0.display())]
+    Changed(PathBuf),
+}
+
+impl FolderError {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::List { source, .. } => source.hint(),
+            Self::Repository { inner, .. } => Some(format!("make `{inner}` a source of its own: `git: {inner}`")),
+            Self::Empty(_) => Some("perhaps `.gitignore` covers it".to_owned()),
+            Self::Changed(_) => Some("run it again".to_owned()),
+            Self::Ingest { source, .. } => source.hint(),
+        }
+    }
+}
+
+impl From<FolderError> for ActionError {
+    fn from(error: FolderError) -> Self {
+        let hint = error.hint();
+        Self::new(error).with_hint(hint)
+    }
+}
+
+/// Reads a folder of the project. The result has the tree [`super::TREE`].
+pub struct FolderAction {
+    /// What it is, for messages: the path from the project's root.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// The Git to ask.
+    pub git: Arc<Git>,
+}
+
+impl FolderAction {
+    fn read(&self, objects: &dyn ObjectSink, jobs: NonZeroUsize) -> Result<Dir, FolderError> {
+        let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"];
+        let listed = self.git.output(Some(&self.folder), &arguments);
+        let listed = listed.map_err(|source| FolderError::List { path: self.folder.clone(), source })?;
+        let mut files = Vec::new();
+        for name in listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let place = self.folder.join::<OsString>(std::os::unix::ffi::OsStringExt::from_vec(name.to_vec()));
+            match std::fs::symlink_metadata(&place) {
+                // A submodule, or a repository that is no submodule: Git names only its folder.
+                Ok(found) if found.is_dir() => {
+                    let inner = String::from_utf8_lossy(name).trim_end_matches('/').to_owned();
+                    return Err(FolderError::Repository { path: self.folder.clone(), inner });
+                }
+                // Tracked, and deleted in the working tree.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                _ => files.push(name.to_vec()),
+            }
+        }
+        if files.is_empty() {
+            return Err(FolderError::Empty(self.folder.clone()));
+        }
+        let ingested = ingest_files(&self.folder, &files, objects, jobs);
+        Ok(ingested.map_err(|source| FolderError::Ingest { path: self.folder.clone(), source })?.tree)
+    }
+}
+
+impl Action for FolderAction {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn kind(&self) -> &'static str {
+        "source.folder"
+    }
+
+    fn verb(&self) -> &'static str {
+        "Reading"
+    }
+
+    fn dependencies(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+
+    fn key(&self, _: &Inputs) -> Result<ActionKey, ActionError> {
+        let tree = self.read(&HashOnly, NonZeroUsize::MIN)?;
+        Ok(KeyBuilder::new("source.folder/1").field("tree", tree.id().0.as_bytes()).finish())
+    }
+
+    fn run(&self, context: &Context<'_>, _: &Inputs) -> Result<ActionResult, ActionError> {
+        let tree = self.read(context.session, context.jobs)?;
+        let key = KeyBuilder::new("source.folder/1").field("tree", tree.id().0.as_bytes()).finish();
+        if key != context.key {
+            return Err(FolderError::Changed(self.folder.clone()).into());
+        }
+        tree_result(context.session, &tree)
+    }
+}
+
+/// Takes objects only to name them.
+struct HashOnly;
+
+impl ObjectSink for HashOnly {
+    fn put(&self, bytes: &[u8]) -> Result<ObjectId, ObjectError> {
+        Ok(ObjectId::of(bytes))
+    }
+
+    fn writer(&self) -> Result<Box<dyn ObjectWriter + '_>, ObjectError> {
+        Ok(Box::new(HashWriter::default()))
+    }
+}
+
+#[derive(Default)]
+struct HashWriter {
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ObjectWriter for HashWriter {
+    fn finish(self: Box<Self>) -> Result<(ObjectId, u64), ObjectError> {
+        Ok((ObjectId(self.hasher.finish()), self.size))
+    }
+}

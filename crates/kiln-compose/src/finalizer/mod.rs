@@ -1,0 +1,300 @@
+//! Finalizers: pure functions from a composed tree to the files that package hooks would have generated.
+//!
+//! [`TABLE`] is the one place they are registered; `docs/reference/finalizers.md` is written from it. They run in its
+//! order, each sees what those before it wrote. What the image itself brings, by its files or an overlay, no finalizer
+//! overwrites; `/etc/passwd` and its like are added to instead.
+
+mod accounts;
+mod alternatives;
+mod ca;
+mod ld_cache;
+mod os_release;
+mod pam;
+mod shells;
+mod small;
+
+use std::fmt::Write as _;
+
+use kiln_model::name::AccountName;
+use kiln_model::{Dir, Entry, FileEntry, Meta, ObjectError, ObjectSink, ObjectSource, SymlinkEntry, TreePath};
+
+use crate::accounts::Accounts;
+use crate::closure::Knowledge;
+use crate::compose::Warning;
+use crate::owner::{Owner, OwnerId};
+use crate::request::Request;
+use crate::work::{PlaceError, Work};
+
+/// A pure function from a composed tree to files.
+pub struct Finalizer {
+    /// Its name: what an image switches off.
+    pub name: &'static str,
+    /// What it stands for, in a sentence.
+    pub summary: &'static str,
+    /// What it reads.
+    pub reads: &'static [&'static str],
+    /// What it writes.
+    pub writes: &'static [&'static str],
+    /// What it does.
+    pub(crate) run: fn(&mut FinalizeContext<'_>) -> Result<(), FinalizeError>,
+}
+
+impl std::fmt::Debug for Finalizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Finalizer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Every finalizer, in the order they run.
+pub const TABLE: &[Finalizer] = &[
+    Finalizer {
+        name: "alternatives",
+        summary: "Links of generic names, as `update-alternatives --auto` leaves them: the highest priority wins.",
+        reads: &["facts: alternatives"],
+        writes: &["/etc/alternatives/*", "the generic names"],
+        run: alternatives::run,
+    },
+    Finalizer {
+        name: "accounts",
+        summary: "The passwd family, with numbers from declarations, the lock, or allotted. Every password is locked; \
+                  no field holds a date.",
+        reads: &[
+            "facts: users, groups",
+            "/etc/passwd",
+            "/etc/group",
+            "/usr/share/base-passwd/*.master",
+            "/usr/lib/sysusers.d/*.conf",
+            "/etc/sysusers.d/*.conf",
+        ],
+        writes: &["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"],
+        run: accounts::run,
+    },
+    Finalizer {
+        name: "ca-certificates",
+        summary: "The bundle of certificate authorities and the links that OpenSSL looks them up by, as \
+                  `update-ca-certificates` writes them.",
+        reads: &[
+            "/etc/ca-certificates.conf",
+            "/usr/share/ca-certificates/**.crt",
+            "/usr/local/share/ca-certificates/**.crt",
+        ],
+        writes: &[
+            "/etc/ca-certificates.conf",
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/ssl/certs/*.pem",
+            "/etc/ssl/certs/*.N",
+        ],
+        run: ca::run,
+    },
+    Finalizer {
+        name: "pam",
+        summary: "The common PAM stacks, as `pam-auth-update` writes them for the profiles that are on by default. A \
+                  stack without a module that decides refuses everyone.",
+        reads: &["/usr/share/pam/common-*", "/usr/share/pam-configs/*"],
+        writes: &["/etc/pam.d/common-*"],
+        run: pam::run,
+    },
+    Finalizer {
+        name: "shells",
+        summary: "The list of login shells, as `update-shells` writes it.",
+        reads: &["/usr/share/debianutils/shells", "/usr/share/debianutils/shells.d/*"],
+        writes: &["/etc/shells"],
+        run: shells::run,
+    },
+    Finalizer {
+        name: "mount-points",
+        summary: "The directories that a running system mounts over, and `/tmp`, where no package ships them.",
+        reads: &[],
+        writes: &["/dev", "/proc", "/run", "/sys", "/tmp"],
+        run: small::mount_points,
+    },
+    Finalizer {
+        name: "machine-id",
+        summary: "An empty machine-id where systemd is in the image: it is filled in at the first boot.",
+        reads: &["/usr/lib/systemd/systemd"],
+        writes: &["/etc/machine-id"],
+        run: small::machine_id,
+    },
+    Finalizer {
+        name: "ld.so.cache",
+        summary: "The loader's cache of shared libraries, as `ldconfig` writes it, and the links by soname that are \
+                  missing.",
+        reads: &["/etc/ld.so.conf", "/etc/ld.so.conf.d/*", "the shared libraries in the folders they name"],
+        writes: &["/etc/ld.so.cache"],
+        run: ld_cache::run,
+    },
+    Finalizer {
+        name: "os-release",
+        summary: "IMAGE_ID and IMAGE_VERSION: the image's name and the commit it was built from. In a layer of its own.",
+        reads: &["/usr/lib/os-release", "the image's name", "the commit"],
+        writes: &["/usr/lib/os-release", "/etc/os-release"],
+        run: os_release::run,
+    },
+];
+
+/// The page `docs/reference/finalizers.md`, written from the table.
+#[must_use]
+pub fn reference_page() -> String {
+    let mut page = String::from(
+        "# Finalizers\n\nA finalizer is a pure function from a composed tree to the files that package hooks would have generated. They run\nin this order; each sees what those before it wrote. What the image itself brings, by `files:` or an overlay, stays.\nThis page is written from the table in `crates/kiln-compose/src/finalizer/mod.rs`; a test holds it there.\n",
+    );
+    for finalizer in TABLE {
+        let _ = write!(page, "\n## {}\n\n{}\n\n", finalizer.name, finalizer.summary);
+        for (what, list) in [("Reads", finalizer.reads), ("Writes", finalizer.writes)] {
+            let list: Vec<String> = list
+                .iter()
+                .map(|item| if item.starts_with('/') { format!("`{item}`") } else { (*item).to_owned() })
+                .collect();
+            let text = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+            let _ = writeln!(page, "- {what}: {text}");
+        }
+    }
+    page
+}
+
+/// Why a finalizer fails.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalizeError {
+    /// What it writes cannot be put there.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// An object cannot be read or written.
+    #[error("an object cannot be read or written")]
+    Object(#[from] ObjectError),
+    /// A file is where a generic name is to lead elsewhere.
+    #[error("`{path}` is to be a link to an alternative, but {owner} ships a {kind} there")]
+    InTheWay {
+        /// The generic name.
+        path: TreePath,
+        /// Who ships it.
+        owner: Owner,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// One name in `/etc/alternatives` for two generic names.
+    #[error("alternatives `{first}` and `{second}` are both named `{name}`")]
+    AlternativeName {
+        /// The name.
+        name: String,
+        /// One generic name.
+        first: TreePath,
+        /// The other.
+        second: TreePath,
+    },
+    /// What it reads is damaged.
+    #[error("`{path}`: {why}")]
+    Input {
+        /// The file.
+        path: TreePath,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl FinalizeError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::InTheWay { .. } => {
+                Some("leave the file out of the package, or switch the finalizer `alternatives` off".to_owned())
+            }
+            Self::AlternativeName { .. } => Some("give one of them another `name`".to_owned()),
+            Self::Place(_) | Self::Object(_) | Self::Input { .. } => None,
+        }
+    }
+}
+
+/// Files that finalizers read are configuration: nothing this large is.
+const FILE_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// What a finalizer sees and does.
+pub(crate) struct FinalizeContext<'a> {
+    pub work: &'a mut Work,
+    pub owner: OwnerId,
+    pub source: &'a dyn ObjectSource,
+    pub sink: &'a dyn ObjectSink,
+    pub knowledge: &'a Knowledge<'a>,
+    pub accounts: &'a Accounts,
+    pub request: &'a Request,
+    pub warnings: &'a mut Vec<Warning>,
+}
+
+/// A path that is written in the code.
+pub(crate) fn fixed(path: &str) -> TreePath {
+    path.parse().unwrap_or_default()
+}
+
+impl FinalizeContext<'_> {
+    /// The regular file at `path`, links followed.
+    pub fn file(&self, path: &TreePath) -> Option<(TreePath, FileEntry)> {
+        match self.work.tree.resolve(path) {
+            Some((place, Some(Entry::File(file)))) => Some((place, file.clone())),
+            _ => None,
+        }
+    }
+
+    /// The content of the file at `path`, links followed; none when there is no file.
+    pub fn read(&self, path: &TreePath) -> Result<Option<Vec<u8>>, FinalizeError> {
+        match self.file(path) {
+            None => Ok(None),
+            Some((path, file)) if file.size > FILE_LIMIT => {
+                Err(FinalizeError::Input { path, why: "it is larger than 64 MiB".to_owned() })
+            }
+            Some((_, file)) => Ok(Some(self.source.read(&file.object)?)),
+        }
+    }
+
+    /// The directory at `path`, links followed.
+    pub fn directory(&self, path: &TreePath) -> Option<&Dir> {
+        match self.work.tree.resolve(path) {
+            Some((place, _)) => self.work.tree.dir(&place),
+            None => None,
+        }
+    }
+
+    /// Does the image itself bring `path`?
+    pub fn is_the_images_own(&self, path: &TreePath) -> bool {
+        let Some((place, _)) = self.work.find(path) else {
+            return false;
+        };
+        let owner = self.work.owner(&place).map(|owner| self.work.owners.name(owner));
+        matches!(owner, Some(Owner::Image | Owner::Overlay(_)))
+    }
+
+    /// Writes a file of root's, unless the image brings it.
+    pub fn write(&mut self, path: &TreePath, bytes: &[u8]) -> Result<(), FinalizeError> {
+        if self.is_the_images_own(path) {
+            return Ok(());
+        }
+        self.write_always(path, bytes, Meta::root_owned(0o644))
+    }
+
+    /// Writes a file, whoever brings it.
+    pub fn write_always(&mut self, path: &TreePath, bytes: &[u8], meta: Meta) -> Result<(), FinalizeError> {
+        let object = self.sink.put(bytes)?;
+        let file = FileEntry { object, size: bytes.len() as u64, meta, hardlinked: false };
+        self.work.put(path, Entry::File(file), self.owner)?;
+        Ok(())
+    }
+
+    /// Makes a link, unless the image brings something there.
+    pub fn link(&mut self, path: &TreePath, target: &str) -> Result<(), FinalizeError> {
+        if self.is_the_images_own(path) {
+            return Ok(());
+        }
+        self.work.put(path, Entry::Symlink(SymlinkEntry::plain(target)), self.owner)?;
+        Ok(())
+    }
+
+    /// The number of a group that may be there.
+    pub fn group(&self, name: &str) -> Option<u32> {
+        let name: AccountName = name.parse().ok()?;
+        self.accounts.groups.get(&name).map(|group| group.gid)
+    }
+
+    /// Tells the user something.
+    pub fn warn(&mut self, message: impl Into<String>, hint: Option<String>) {
+        self.warnings.push(Warning { message: message.into(), hint });
+    }
+}

@@ -1,0 +1,147 @@
+//! What a composition is made from. A [`Request`] is a set: the order of its members and overlays never matters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kiln_model::facts::Mode;
+use kiln_model::name::AccountName;
+use kiln_model::rule::RuleFile;
+use kiln_model::{Architecture, Dir, Facts, ImageName, ObjectId, PackageRecord, PackageRef, TreePath};
+use serde::{Deserialize, Serialize};
+
+use crate::closure::TreeAnalysis;
+use crate::hooks::Untranslated;
+
+/// One package of the set.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// What is known of it.
+    pub record: PackageRecord,
+    /// Its files.
+    pub tree: Arc<Dir>,
+    /// What it declares: the record's facts and those of the rules that apply.
+    pub facts: Facts,
+    /// Files that rules give it: its hooks would have made them.
+    pub files: BTreeMap<TreePath, RuleFile>,
+    /// What is known of its programs and libraries. What is missing is read from the objects.
+    pub analysis: Arc<TreeAnalysis>,
+    /// Hooks that nothing translates, each with the first line that is not understood.
+    pub untranslated: Vec<Untranslated>,
+}
+
+impl Member {
+    /// A package with its own facts and nothing else.
+    #[must_use]
+    pub fn new(record: PackageRecord, tree: Arc<Dir>) -> Self {
+        let facts = record.facts.clone();
+        Self { record, tree, facts, files: BTreeMap::new(), analysis: Arc::default(), untranslated: Vec::new() }
+    }
+
+    /// With what is known of its programs and libraries.
+    #[must_use]
+    pub fn with_analysis(mut self, analysis: Arc<TreeAnalysis>) -> Self {
+        self.analysis = analysis;
+        self
+    }
+
+    /// The package as an image would name it.
+    #[must_use]
+    pub fn reference(&self) -> PackageRef {
+        match &self.record.origin {
+            Some(origin) => PackageRef::Origin(origin.clone(), self.record.name.clone()),
+            None => PackageRef::Recipe(self.record.name.clone()),
+        }
+    }
+}
+
+/// One of the image's own files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFile {
+    /// Its content.
+    pub object: ObjectId,
+    /// Its length.
+    pub size: u64,
+    /// Its mode.
+    pub mode: Mode,
+    /// Owner; `root` by default.
+    pub owner: Option<AccountName>,
+    /// Group; `root` by default.
+    pub group: Option<AccountName>,
+}
+
+/// A tree laid over the packages.
+#[derive(Debug, Clone)]
+pub struct Overlay {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its files.
+    pub tree: Arc<Dir>,
+    /// The higher wins; all win over packages.
+    pub priority: i32,
+}
+
+/// Numbers of users and groups by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountIds {
+    /// Users.
+    #[serde(default)]
+    pub users: BTreeMap<AccountName, u32>,
+    /// Groups.
+    #[serde(default)]
+    pub groups: BTreeMap<AccountName, u32>,
+}
+
+/// What `os-release` says of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OsRelease {
+    /// The image's name: `IMAGE_ID`.
+    pub image: ImageName,
+    /// The commit, with `-dirty` when there were uncommitted changes: `IMAGE_VERSION`. Without it nothing in the image
+    /// depends on the commit.
+    pub version: Option<String>,
+}
+
+/// Everything a composition depends on.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The packages.
+    pub members: Vec<Member>,
+    /// The image's own files.
+    pub files: BTreeMap<TreePath, ImageFile>,
+    /// Trees over the packages.
+    pub overlays: Vec<Overlay>,
+    /// The image's own facts. They win over those of packages.
+    pub facts: Facts,
+    /// Which package wins a path, or everything below it, that more than one brings.
+    pub replace: BTreeMap<TreePath, PackageRef>,
+    /// Numbers that the lock holds.
+    pub locked: AccountIds,
+    /// The machine that the image is for.
+    pub architecture: Architecture,
+    /// What to write to `os-release`; nothing for none.
+    pub os_release: Option<OsRelease>,
+    /// Finalizers that are switched off, by name.
+    pub without: BTreeSet<String>,
+    /// Packages whose hooks the image accepts as not translated.
+    pub accepted_hooks: BTreeSet<PackageRef>,
+}
+
+impl Request {
+    /// An empty image for `architecture`.
+    #[must_use]
+    pub fn new(architecture: Architecture) -> Self {
+        Self {
+            members: Vec::new(),
+            files: BTreeMap::new(),
+            overlays: Vec::new(),
+            facts: Facts::default(),
+            replace: BTreeMap::new(),
+            locked: AccountIds::default(),
+            architecture,
+            os_release: None,
+            without: BTreeSet::new(),
+            accepted_hooks: BTreeSet::new(),
+        }
+    }
+}

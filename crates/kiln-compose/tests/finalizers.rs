@@ -1,0 +1,153 @@
+//! Finalizers by example, and their reference page.
+
+mod fixture;
+
+use fixture::*;
+use kiln_compose::finalizer::reference_page;
+use kiln_compose::{OsRelease, RuleSet};
+use kiln_model::{Dir, Entry, FileEntry, MemoryObjects, ObjectSink};
+
+fn libraries(objects: &MemoryObjects) -> Dir {
+    let mut dir = Dir::default();
+    let bytes = std::fs::read("/proc/self/exe").unwrap();
+    let object = objects.put(&bytes).unwrap();
+    for name in ["/usr/lib/libone.so.1.2", "/opt/kiln/libtwo.so", "/usr/lib/not-a-library.so"] {
+        dir.insert(&path(name), Entry::File(FileEntry::plain(object, bytes.len() as u64, false))).unwrap();
+    }
+    let conf = objects.put(b"include ld.so.conf.d/*.conf\n").unwrap();
+    dir.insert(&path("/etc/ld.so.conf"), Entry::File(FileEntry::plain(conf, 28, false))).unwrap();
+    let conf = objects.put(b"# comment\n/opt/kiln # more\n").unwrap();
+    dir.insert(&path("/etc/ld.so.conf.d/kiln.conf"), Entry::File(FileEntry::plain(conf, 27, false))).unwrap();
+    dir
+}
+
+#[test]
+fn the_cache_lists_libraries_of_configured_and_default_folders() {
+    use kiln_model::ObjectSource;
+    let objects = MemoryObjects::default();
+    let tree = std::sync::Arc::new(libraries(&objects));
+    let composition = composed(&request(vec![kiln_compose::Member::new(record("libs", "1", &tree), tree)]), &objects);
+    let Some(Entry::File(cache)) = composition.tree.get(&path("/etc/ld.so.cache")) else {
+        panic!("no cache");
+    };
+    let bytes = objects.read(&cache.object).unwrap();
+    assert!(bytes.starts_with(b"glibc-ld.so.cache1.1"));
+    assert_eq!(u32::from_le_bytes(bytes[20..24].try_into().unwrap()), 2);
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("/opt/kiln/libtwo.so\0") && text.contains("/lib/libone.so.1.2\0"), "{text}");
+    assert!(!text.contains("not-a-library"));
+}
+
+#[test]
+fn an_image_without_libraries_has_no_cache() {
+    let objects = MemoryObjects::default();
+    let composition = composed(&request(vec![member(&objects, "a", &[("/bin/tool", "#!x")])]), &objects);
+    assert!(composition.tree.get(&path("/etc/ld.so.cache")).is_none());
+}
+
+#[test]
+fn account_files_hold_no_date_and_no_open_password() {
+    let objects = MemoryObjects::default();
+    let a = declare(member(&objects, "a", &[]), r#"{ "users": { "web": { "id": 500, "groups": ["shadow"] } } }"#);
+    let composition = composed(&request(vec![a]), &objects);
+    assert!(text(&composition, &objects, "/etc/passwd").contains("web:x:500:500::/nonexistent:/usr/sbin/nologin\n"));
+    assert!(text(&composition, &objects, "/etc/group").contains("shadow:x:42:web\n"));
+    for line in text(&composition, &objects, "/etc/shadow").lines() {
+        assert!(line.ends_with(":*::0:99999:7:::"), "{line}");
+    }
+    let shadow = composition.tree.get(&path("/etc/shadow")).unwrap().meta();
+    assert_eq!((shadow.uid, shadow.gid, shadow.mode), (0, 42, 0o640));
+}
+
+#[test]
+fn the_images_own_account_files_are_added_to_and_their_passwords_stay() {
+    let objects = MemoryObjects::default();
+    let a = declare(member(&objects, "a", &[]), r#"{ "users": { "web": { "id": 500 } } }"#);
+    let mut request = request(vec![a]);
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:100::/home/me:/bin/sh\n";
+    request.files.insert(path("/etc/passwd"), image_file(&objects, passwd, 0o644));
+    request.files.insert(path("/etc/shadow"), image_file(&objects, "me:$y$hash:19000::::::\n", 0o600));
+    let composition = composed(&request, &objects);
+    let passwd = text(&composition, &objects, "/etc/passwd");
+    assert!(passwd.contains("me:x:1000:100::/home/me:/bin/sh\n") && passwd.contains("web:x:500:"), "{passwd}");
+    assert!(text(&composition, &objects, "/etc/shadow").contains("me:$y$hash:19000::::::\n"));
+    assert!(text(&composition, &objects, "/etc/group").contains("users:x:100:"));
+    request.files.insert(path("/etc/passwd"), image_file(&objects, "broken\n", 0o644));
+    assert!(refused(&request, &objects).0.contains("`/etc/passwd` line 1: it has 1 fields, not 7"));
+}
+
+#[test]
+fn os_release_is_extended_or_made_and_depends_on_the_commit_only_when_given() {
+    let objects = MemoryObjects::default();
+    let base = member(
+        &objects,
+        "base",
+        &[("/usr/lib/os-release", "ID=debian\n"), ("/etc/os-release", "-> ../usr/lib/os-release")],
+    );
+    let mut request = request(vec![base]);
+    assert_eq!(text(&composed(&request, &objects), &objects, "/etc/os-release"), "ID=debian\n");
+    request.os_release = Some(OsRelease { image: "web".parse().unwrap(), version: None });
+    assert_eq!(text(&composed(&request, &objects), &objects, "/etc/os-release"), "ID=debian\nIMAGE_ID=web\n");
+    request.members.clear();
+    request.os_release = Some(OsRelease { image: "web".parse().unwrap(), version: Some("0123-dirty".into()) });
+    let made = text(&composed(&request, &objects), &objects, "/etc/os-release");
+    assert!(made.contains("ID=linux\n") && made.ends_with("IMAGE_VERSION=0123-dirty\n"), "{made}");
+}
+
+#[test]
+fn shells_are_listed_under_their_real_path_too() {
+    let objects = MemoryObjects::default();
+    let a = member(
+        &objects,
+        "a",
+        &[
+            ("/bin", "-> usr/bin"),
+            ("/usr/share/debianutils/shells", "# shells\n/bin/sh\n"),
+            ("/usr/share/debianutils/shells.d/bash", "/bin/bash\n"),
+        ],
+    );
+    let composition = composed(&request(vec![a]), &objects);
+    assert_eq!(
+        text(&composition, &objects, "/etc/shells"),
+        "# shells\n/bin/sh\n/usr/bin/sh\n/bin/bash\n/usr/bin/bash\n"
+    );
+}
+
+#[test]
+fn certificates_that_the_image_deselects_are_left_out() {
+    let objects = MemoryObjects::default();
+    let a = member(
+        &objects,
+        "a",
+        &[("/usr/share/ca-certificates/m/A.crt", "A"), ("/usr/share/ca-certificates/m/B (x).crt", "B\n")],
+    );
+    let mut request = request(vec![a]);
+    let composition = composed(&request, &objects);
+    assert_eq!(text(&composition, &objects, "/etc/ssl/certs/ca-certificates.crt"), "A\nB\n");
+    assert_eq!(target(&composition, "/etc/ssl/certs/B_=x=.pem"), "/usr/share/ca-certificates/m/B (x).crt");
+    request
+        .files
+        .insert(path("/etc/ca-certificates.conf"), image_file(&objects, "!m/A.crt\nm/B (x).crt\nm/none.crt\n", 0o644));
+    let composition = composed(&request, &objects);
+    assert_eq!(text(&composition, &objects, "/etc/ssl/certs/ca-certificates.crt"), "B\n");
+    assert!(composition.warnings.iter().any(|warning| warning.message.contains("m/none.crt")));
+}
+
+#[test]
+fn the_shipped_rules_read_and_each_has_its_reason() {
+    let rules = RuleSet::shipped().unwrap_or_else(|e| panic!("{e}"));
+    assert!(rules.iter().count() > 40);
+    assert!(rules.iter().all(|(_, rule)| rule.reason.ends_with('.')));
+    assert!(rules.find("automake", "1:1.16").is_none() && rules.find("automake", "1:1.17-4").is_some());
+}
+
+#[test]
+fn the_reference_page_is_the_table() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/finalizers.md");
+    let there = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        there == reference_page(),
+        "docs/reference/finalizers.md is out of date; it should read:\n{}",
+        reference_page()
+    );
+}

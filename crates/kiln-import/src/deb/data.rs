@@ -1,0 +1,194 @@
+//! `data.tar`: a package's files as a tree, and what a plain tree cannot say as facts.
+//!
+//! The tree holds directories, files, executable files and links, all root's; files that are names of one inode keep
+//! that. Every other mode, owner, attribute and device becomes a fact at the same path. What is shipped below `/bin`,
+//! `/sbin` or a `/lib*` directory is moved below `/usr`, where it is on every merged system.
+
+use std::io::Read;
+
+use kiln_archive::tree::{StoreError, store};
+use kiln_archive::{Kind, Limits, ReadError, tar};
+use kiln_model::facts::{DeviceKind, DeviceNode, Mode, Permission};
+use kiln_model::name::AccountName;
+use kiln_model::{Dir, Entry, Facts, FileEntry, ObjectSink, SymlinkEntry, TreePath};
+
+use super::accounts::Account;
+use super::error::DebError;
+use kiln_model::capability::permitted_and_effective;
+
+/// Top folders that are links into `/usr` on every merged system.
+const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
+
+/// The place of a path on a merged system.
+pub(super) fn below_usr(path: &TreePath) -> TreePath {
+    match path.components().next() {
+        Some(first) if MERGED.contains(&first) => {
+            format!("usr/{}", path.as_str()).parse().unwrap_or_else(|_| path.clone())
+        }
+        _ => path.clone(),
+    }
+}
+
+/// Reads `data.tar`.
+pub(super) fn read(
+    member: &str,
+    reader: impl Read,
+    objects: &dyn ObjectSink,
+    limits: &Limits,
+) -> Result<(Dir, Facts), DebError> {
+    let fault = |source: ReadError| DebError::read(format!("`{member}`"), source);
+    let mut tar = tar::Reader::new(reader, limits);
+    let mut data = Data { root: Dir::default(), facts: Facts::default() };
+    while let Some(entry) = tar.next_entry().map_err(fault)? {
+        // The links of base-files themselves stay where they are.
+        let top_link = matches!(entry.kind, Kind::Symlink(_)) && entry.path.components().count() == 1;
+        let path = if top_link { entry.path.clone() } else { below_usr(&entry.path) };
+        match &entry.kind {
+            Kind::File => {
+                let object = store(&mut tar, entry.size, objects).map_err(|error| match error {
+                    StoreError::Read(source) => fault(source.into()),
+                    StoreError::Object(source) => DebError::Object { what: path.to_string(), source },
+                })?;
+                let file = FileEntry::plain(object, entry.size, entry.mode & 0o100 != 0);
+                let plain = file.meta.mode;
+                data.place(&path, Entry::File(file))?;
+                data.permission(&path, &entry, plain)?;
+            }
+            Kind::Directory => {
+                data.directory(&path)?;
+                data.permission(&path, &entry, 0o755)?;
+            }
+            Kind::Symlink(target) => {
+                if path != entry.path && path.resolve_link(target) == path && data.root.get(&path).is_some() {
+                    // `/bin/x -> /usr/bin/x` beside the program itself: on a merged system they are one.
+                    continue;
+                }
+                data.place(&path, Entry::Symlink(SymlinkEntry::plain(target.as_str())))?;
+                data.permission(&path, &entry, entry.mode)?;
+            }
+            Kind::Hardlink(target) => data.hardlink(&path, &below_usr(target))?,
+            Kind::Character { major, minor } => data.device(&path, &entry, DeviceKind::Character, *major, *minor)?,
+            Kind::Block { major, minor } => data.device(&path, &entry, DeviceKind::Block, *major, *minor)?,
+            Kind::Fifo => data.device(&path, &entry, DeviceKind::Fifo, 0, 0)?,
+        }
+    }
+    // Devices are not in the tree, so what else is at their places shows only now.
+    match data.facts.devices.keys().find(|path| path.is_root() || data.root.get(path).is_some()) {
+        Some(path) => Err(Data::conflict(path, "it is a device and something else")),
+        None => Ok((data.root, data.facts)),
+    }
+}
+
+struct Data {
+    root: Dir,
+    facts: Facts,
+}
+
+impl Data {
+    fn conflict(path: &TreePath, why: impl Into<String>) -> DebError {
+        DebError::Conflict { path: path.clone(), why: why.into() }
+    }
+
+    /// Puts a file or link. A path that comes twice must come with the same content, or the later one would silently
+    /// win: after the move below `/usr` two different files may meet.
+    fn place(&mut self, path: &TreePath, entry: Entry) -> Result<(), DebError> {
+        match (self.root.get(path), &entry) {
+            (None, _) => {}
+            (Some(Entry::Symlink(old)), Entry::File(_)) if path.resolve_link(&old.target) == *path => {}
+            (Some(old), new) if old == new => {}
+            (Some(old), _) => {
+                return Err(Self::conflict(path, format!("it is a {} and again a {}", old.kind(), entry.kind())));
+            }
+        }
+        self.root.insert(path, entry).map_err(|error| Self::conflict(path, error.to_string()))?;
+        Ok(())
+    }
+
+    fn directory(&mut self, path: &TreePath) -> Result<(), DebError> {
+        self.root.dir_mut(path).map_err(|error| Self::conflict(path, error.to_string()))?;
+        Ok(())
+    }
+
+    /// One more name of a file, which both of them then know to be shared.
+    fn hardlink(&mut self, path: &TreePath, target: &TreePath) -> Result<(), DebError> {
+        let Some(Entry::File(file)) = self.root.get(target) else {
+            return Err(Self::conflict(path, format!("it is a hard link to `{target}`, which is no file before it")));
+        };
+        if path == target {
+            return Ok(());
+        }
+        let mut file = file.clone();
+        if !file.hardlinked {
+            file.hardlinked = true;
+            let entry = Entry::File(file.clone());
+            self.root.insert(target, entry).map_err(|error| Self::conflict(target, error.to_string()))?;
+        }
+        self.place(path, Entry::File(file))?;
+        if let Some(permission) = self.facts.permissions.get(target).cloned() {
+            self.facts.permissions.insert(path.clone(), permission);
+        }
+        Ok(())
+    }
+
+    /// Keeps owner, mode and attributes where they differ from a plain tree's: root's, `plain`, none.
+    fn permission(&mut self, path: &TreePath, entry: &kiln_archive::Entry, plain: u16) -> Result<(), DebError> {
+        let mut permission = Permission {
+            owner: owner(path, &entry.user, entry.uid, Account::User)?,
+            group: owner(path, &entry.group, entry.gid, Account::Group)?,
+            mode: (entry.mode != plain).then(|| Mode::new(entry.mode)),
+            ..Permission::default()
+        };
+        for (name, value) in &entry.xattrs {
+            match permitted_and_effective(value).filter(|_| &**name == "security.capability") {
+                Some(capabilities) => permission.capabilities = capabilities,
+                None => {
+                    permission.xattrs.insert(name.to_string(), hex::encode(value));
+                }
+            }
+        }
+        // A second entry for a directory replaces what the first one said, as unpacking it would.
+        if permission == Permission::default() {
+            self.facts.permissions.remove(path);
+        } else {
+            self.facts.permissions.insert(path.clone(), permission);
+        }
+        Ok(())
+    }
+
+    fn device(
+        &mut self,
+        path: &TreePath,
+        entry: &kiln_archive::Entry,
+        kind: DeviceKind,
+        major: u32,
+        minor: u32,
+    ) -> Result<(), DebError> {
+        if !entry.xattrs.is_empty() {
+            return Err(Self::conflict(path, "it is a device with extended attributes"));
+        }
+        let node = DeviceNode {
+            kind,
+            major,
+            minor,
+            owner: owner(path, &entry.user, entry.uid, Account::User)?,
+            group: owner(path, &entry.group, entry.gid, Account::Group)?,
+            mode: Some(Mode::new(entry.mode)),
+        };
+        // The directory that holds it is the package's too.
+        self.directory(&path.parent().unwrap_or_default())?;
+        self.facts.devices.insert(path.clone(), node);
+        Ok(())
+    }
+}
+
+/// The name of an owner other than root.
+fn owner(path: &TreePath, name: &str, number: u32, account: Account) -> Result<Option<AccountName>, DebError> {
+    match (name, number) {
+        ("root", _) | ("", 0) => Ok(None),
+        ("", number) => match account.of_number(number) {
+            Some(name) => Ok(Some(name)),
+            None => Err(DebError::Owner { path: path.clone(), what: account.word(), number }),
+        },
+        (name, _) => name.parse().map(Some).map_err(DebError::Name),
+    }
+}

@@ -1,0 +1,22 @@
+//! Debian archives: which mirror, what it holds, and which packages a set of requests needs.
+//!
+//! Trust runs one way: the keyring believes an `InRelease` ([`release`]), its digests believe the indexes, the
+//! indexes' digests believe the packages. Mirrors ([`mirror`]) are believed in nothing.
+
+pub mod archive;
+pub mod cleartext;
+pub mod date;
+pub mod index;
+pub mod mirror;
+pub mod openpgp;
+pub mod relation;
+pub mod release;
+pub mod solver;
+pub mod version;
+
+pub use archive::{Access, Archive, ArchiveConfig, ArchiveError, ArchiveState, IndexPin, PoolFile};
+pub use index::{Index, Record, SourceRecord};
+pub use mirror::Mirror;
+pub use openpgp::Keyring;
+pub use release::{Checks, MaxAge, ReleaseError, SignedRelease, VerifiedRelease};
+pub use solver::{Selected, SolveError, SolveOptions, SolveRequest, Source, Why, solve};

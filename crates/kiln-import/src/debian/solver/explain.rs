@@ -1,0 +1,192 @@
+//! Why requests cannot all be had, in the archive's terms.
+//!
+//! The solver's proof speaks of clauses. This walks the same relations again the way a person would: take what is
+//! asked for, then what that needs without a choice, and so on; where there is a choice, the first alternative that is
+//! not excluded yet. The first need that nothing can serve any more is the explanation, with the way from the requests
+//! to every package in it. It is a function of the set of requests.
+
+use std::collections::BTreeMap;
+
+use super::SolveError;
+use super::universe::{Group, PackageId, Universe};
+
+/// Why a package is taken.
+#[derive(Clone)]
+enum Because {
+    Asked,
+    Needed(PackageId, String),
+}
+
+struct Story<'u, 'a> {
+    universe: &'u Universe<'a>,
+    taken: BTreeMap<PackageId, Because>,
+    order: Vec<PackageId>,
+    /// Who excludes a package, and how.
+    excluded: BTreeMap<PackageId, (PackageId, String)>,
+}
+
+/// The contradiction, then the reasons for the packages in it.
+pub(super) fn explain(universe: &Universe<'_>, roots: &[String]) -> Result<Vec<String>, SolveError> {
+    let mut story = Story { universe, taken: BTreeMap::new(), order: Vec::new(), excluded: BTreeMap::new() };
+    for root in roots {
+        for &id in universe.named(root)?.iter().take(1) {
+            if let Some(told) = story.take(id, Because::Asked)? {
+                return Ok(told);
+            }
+        }
+    }
+    loop {
+        if let Some(told) = story.settle()? {
+            return Ok(told);
+        }
+        match story.first_choice()? {
+            Some((by, text, id)) => {
+                if let Some(told) = story.take(id, Because::Needed(by, text))? {
+                    return Ok(told);
+                }
+            }
+            None => {
+                return Ok(vec![format!("every choice among their needs ends in a conflict ({})", roots.join(", "))]);
+            }
+        }
+    }
+}
+
+impl Story<'_, '_> {
+    fn name(&self, id: PackageId) -> String {
+        format!("`{}`", self.universe.package(id).record.name)
+    }
+
+    /// Takes a package; what is told if that contradicts one that is taken already.
+    fn take(&mut self, id: PackageId, because: Because) -> Result<Option<Vec<String>>, SolveError> {
+        if self.taken.contains_key(&id) {
+            return Ok(None);
+        }
+        self.taken.insert(id, because);
+        self.order.push(id);
+        if let Some((by, how)) = self.excluded.get(&id).cloned() {
+            return Ok(Some(self.clash(by, &how, id)));
+        }
+        for exclusion in self.universe.excludes(id)?.iter() {
+            let how = format!("{} `{}`", exclusion.verb, exclusion.text);
+            for &victim in &exclusion.victims {
+                self.excluded.entry(victim).or_insert_with(|| (id, how.clone()));
+                if self.taken.contains_key(&victim) {
+                    return Ok(Some(self.clash(id, &how, victim)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn clash(&self, id: PackageId, how: &str, victim: PackageId) -> Vec<String> {
+        let because = self.taken.get(&victim);
+        let first = match because {
+            Some(Because::Needed(by, text)) => {
+                format!("{} needs `{text}`, but {} {how}", self.name(*by), self.name(id))
+            }
+            _ => format!("{} {how}, and {} is asked for", self.name(id), self.name(victim)),
+        };
+        self.told(first, &[id, victim])
+    }
+
+    /// Takes everything that is needed without a choice.
+    fn settle(&mut self) -> Result<Option<Vec<String>>, SolveError> {
+        let mut at = 0;
+        let mut again = false;
+        loop {
+            while at < self.order.len() {
+                let by = self.order[at];
+                at += 1;
+                for group in self.universe.needs(by)?.iter() {
+                    if group.candidates.iter().any(|candidate| self.taken.contains_key(candidate)) {
+                        continue;
+                    }
+                    let mut left = group.candidates.iter().filter(|candidate| !self.excluded.contains_key(candidate));
+                    match (left.next(), left.next()) {
+                        (None, _) => return Ok(Some(self.unserved(by, group)?)),
+                        (Some(&only), None) => {
+                            again = true;
+                            if let Some(told) = self.take(only, Because::Needed(by, group.text.clone()))? {
+                                return Ok(Some(told));
+                            }
+                        }
+                        (Some(_), Some(_)) => {}
+                    }
+                }
+            }
+            // What was taken may have excluded the other choices of those before it.
+            if !again {
+                return Ok(None);
+            }
+            (at, again) = (0, false);
+        }
+    }
+
+    /// The first need with a choice that is open still.
+    fn first_choice(&self) -> Result<Option<(PackageId, String, PackageId)>, SolveError> {
+        for &by in &self.order {
+            for group in self.universe.needs(by)?.iter() {
+                if group.candidates.iter().any(|candidate| self.taken.contains_key(candidate)) {
+                    continue;
+                }
+                if let Some(&id) = group.candidates.iter().find(|candidate| !self.excluded.contains_key(candidate)) {
+                    return Ok(Some((by, group.text.clone(), id)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn unserved(&self, by: PackageId, group: &Group) -> Result<Vec<String>, SolveError> {
+        let mut involved = vec![by];
+        let mut reasons = Vec::new();
+        for &candidate in &group.candidates {
+            if let Some((who, how)) = self.excluded.get(&candidate) {
+                if group.candidates.len() == 1 {
+                    reasons.push(format!("{} in this image {how}", self.name(*who)));
+                } else {
+                    reasons.push(format!("{} {how} (so not {})", self.name(*who), self.name(candidate)));
+                }
+                involved.push(*who);
+            }
+        }
+        if group.candidates.is_empty() {
+            for alternative in group.text.split(" | ") {
+                let name = alternative.split([' ', ':']).next().unwrap_or(alternative);
+                let versions = self.universe.versions(name)?;
+                let providers = self.universe.provider_names(name)?;
+                reasons.push(match (versions.is_empty(), providers.is_empty()) {
+                    (false, _) => format!("the archive has `{name}` only in version {}", versions.join(", ")),
+                    (true, false) => format!("none of those that provide `{name}` fits: {}", providers.join(", ")),
+                    (true, true) => format!("the archive has no `{name}`"),
+                });
+            }
+        }
+        let first = format!("{} needs `{}`, but {}", self.name(by), group.text, reasons.join(", and "));
+        Ok(self.told(first, &involved))
+    }
+
+    /// The first line, and how each of the packages came in.
+    fn told(&self, first: String, involved: &[PackageId]) -> Vec<String> {
+        let mut told = vec![first];
+        for &id in involved {
+            let mut id = id;
+            // A way is no longer than there are packages.
+            for _ in 0..self.order.len() {
+                let line = match self.taken.get(&id) {
+                    Some(Because::Needed(by, text)) => {
+                        let line = format!("{} is here because {} needs `{text}`", self.name(id), self.name(*by));
+                        id = *by;
+                        line
+                    }
+                    Some(Because::Asked) | None => break,
+                };
+                if !told.contains(&line) {
+                    told.push(line);
+                }
+            }
+        }
+        told
+    }
+}

@@ -1,0 +1,351 @@
+//! Which packages a set of requests needs.
+//!
+//! The search is `resolvo`'s, a SAT solver made for packages; what is said to it about Debian's relations is in
+//! [`universe`], and why it found nothing is told by [`explain`] in the archive's own terms.
+//!
+//! The result is a function of the *set* of requests. Each name has one candidate, its highest version, unless a
+//! request says otherwise; only when that has no solution are lower versions looked at. Of alternatives the first
+//! that can be had is taken, but one that is there already is taken before it: what is needed without a choice is
+//! settled before any choice is made, and choices one after the other. Nothing Essential is added unless it is asked for or depended on.
+
+mod explain;
+mod provider;
+mod similar;
+mod universe;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_model::{Architecture, Digest, OriginName, PackageName, PackageRef};
+
+use self::provider::Provider;
+use self::universe::{PackageId, Universe};
+use super::index::{Index, IndexError, Record};
+use super::relation::RelationError;
+
+/// An origin's indexes: its suites and components together.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The origin.
+    pub origin: &'a OriginName,
+    /// Its indexes. Among equal versions the first one's is taken.
+    pub indexes: &'a [&'a Index<Record>],
+}
+
+/// One thing that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SolveRequest {
+    /// Every package that the origin marks `Essential: yes`.
+    Essential(OriginName),
+    /// A package of an origin.
+    Package {
+        /// The origin.
+        origin: OriginName,
+        /// The name.
+        name: PackageName,
+        /// The exact version; the highest when none is given.
+        version: Option<String>,
+    },
+}
+
+impl SolveRequest {
+    /// What a project refers to; none for its own recipes.
+    #[must_use]
+    pub fn from_reference(reference: &PackageRef) -> Option<Self> {
+        match reference {
+            PackageRef::Recipe(_) => None,
+            PackageRef::Origin(origin, name) => {
+                Some(Self::Package { origin: origin.clone(), name: name.clone(), version: None })
+            }
+            PackageRef::Essential(origin) => Some(Self::Essential(origin.clone())),
+        }
+    }
+}
+
+/// How to solve.
+#[derive(Debug, Clone, Copy)]
+pub struct SolveOptions {
+    /// For which architecture. Packages for all are in it.
+    pub architecture: Architecture,
+    /// Take recommended packages too, where they can be had?
+    pub recommends: bool,
+}
+
+/// A package of the solution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// The origin.
+    pub origin: OriginName,
+    /// The name.
+    pub name: PackageName,
+    /// The version.
+    pub version: String,
+    /// The architecture; none when it runs on all.
+    pub architecture: Option<Architecture>,
+    /// The digest of the package's file.
+    pub sha256: Digest,
+    /// The size of the package's file.
+    pub size: u64,
+    /// Its path in the archive.
+    pub path: String,
+    /// The source package's name and version.
+    pub source: (String, String),
+    /// Why it is there.
+    pub why: Vec<Why>,
+}
+
+/// A reason for a package to be in the solution.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// It was asked for.
+    Requested,
+    /// Another one needs it.
+    Needed {
+        /// The other one.
+        by: PackageName,
+        /// The relation, as the archive has it: `b (>= 2) | c`.
+        relation: String,
+    },
+    /// Another one recommends it.
+    Recommended {
+        /// The other one.
+        by: PackageName,
+        /// The relation, as the archive has it.
+        relation: String,
+    },
+}
+
+/// Why there is no solution.
+#[derive(Debug, thiserror::Error)]
+pub enum SolveError {
+    /// A request names an origin that is none of the sources.
+    #[error("the origin `{0}` has no indexes here")]
+    UnknownOrigin(OriginName),
+    /// A request names a package that the origin does not have.
+    #[error("the origin `{origin}` has no package `{name}`")]
+    UnknownPackage {
+        /// The origin.
+        origin: OriginName,
+        /// The name.
+        name: PackageName,
+        /// Names that are near it.
+        similar: Vec<String>,
+    },
+    /// A request names a version that the origin does not have.
+    #[error("the origin `{origin}` has `{name}` in version {}, not {wanted}", .available.join(", "))]
+    NoSuchVersion {
+        /// The origin.
+        origin: OriginName,
+        /// The name.
+        name: PackageName,
+        /// The version that was asked for.
+        wanted: String,
+        /// Those that there are.
+        available: Vec<String>,
+    },
+    /// A request names a virtual package that several packages provide.
+    #[error("`{name}` is no package of `{origin}` but a name that several provide: {}", quoted(.providers))]
+    Virtual {
+        /// The origin.
+        origin: OriginName,
+        /// The name.
+        name: PackageName,
+        /// Who provides it.
+        providers: Vec<String>,
+    },
+    /// Two requests name one package, but not one version of it.
+    #[error("`{name}` is asked for twice, as {first} and as {second}")]
+    TwoVersions {
+        /// The package.
+        name: PackageName,
+        /// How it is asked for.
+        first: String,
+        /// How else.
+        second: String,
+    },
+    /// The requests cannot all be had.
+    #[error("the packages cannot be installed together: {}", .reasons.join("\n  "))]
+    Unsatisfiable {
+        /// The contradiction first, then why each of the packages in it is there.
+        reasons: Vec<String>,
+    },
+    /// The index has something that is no relation.
+    #[error("the package `{package}` of the archive has a relation that cannot be read")]
+    Relation {
+        /// The package.
+        package: String,
+        /// What is wrong.
+        #[source]
+        source: RelationError,
+    },
+    /// The index has a name that is none.
+    #[error("the archive has a package whose name is none: `{0}`")]
+    Name(String),
+    /// The index cannot be read.
+    #[error("the archive's index cannot be read")]
+    Index(#[from] IndexError),
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl SolveError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownOrigin(_) => "declare it under `origins:` in `kiln.yaml`".to_owned(),
+            Self::UnknownPackage { similar, .. } if similar.is_empty() => {
+                "check the name, the suite and `components:` of the origin".to_owned()
+            }
+            Self::UnknownPackage { similar, .. } => format!("did you mean {}?", quoted(similar)),
+            Self::NoSuchVersion { .. } => "ask for one of these, or for none in particular".to_owned(),
+            Self::Virtual { .. } => "ask for one of them".to_owned(),
+            Self::TwoVersions { .. } => "ask for it once".to_owned(),
+            Self::Unsatisfiable { .. } => {
+                "leave one of the packages out, or take another suite or origin for it".to_owned()
+            }
+            Self::Relation { .. } | Self::Name(_) => "the archive is broken: tell its maintainers".to_owned(),
+            Self::Index(error) => return error.hint(),
+        })
+    }
+}
+
+/// Finds the packages that `requests` need, each with its reasons, sorted by name.
+///
+/// # Errors
+/// When a request means nothing, or they cannot all be had.
+pub fn solve(
+    sources: &[Source<'_>],
+    requests: &[SolveRequest],
+    options: SolveOptions,
+) -> Result<Vec<Selected>, SolveError> {
+    let requests: BTreeSet<&SolveRequest> = requests.iter().collect();
+    let universe = Universe::new(sources, options.architecture);
+    let wanted = resolve_requests(&universe, sources, &requests)?;
+    let roots: Vec<_> = wanted.into_iter().collect();
+    let mut provider = Provider::new(universe);
+    let mut found = provider.solve(&roots, &[])?;
+    if found.is_none() {
+        // Rarely an older version, from another suite, is the way out.
+        provider = Provider::new(provider.into_universe().with_every_version());
+        found = provider.solve(&roots, &[])?;
+    }
+    let Some(mut chosen) = found else {
+        let universe = provider.into_universe().with_highest_versions();
+        let reasons = explain::explain(&universe, &roots)?;
+        return Err(SolveError::Unsatisfiable { reasons });
+    };
+    if options.recommends {
+        let mut soft: Vec<PackageId> = Vec::new();
+        loop {
+            let more = provider.universe().recommended(&chosen)?;
+            let more: Vec<_> = more.into_iter().filter(|id| !soft.contains(id)).collect();
+            if more.is_empty() {
+                break;
+            }
+            soft.extend(more);
+            match provider.solve(&roots, &soft)? {
+                Some(better) => chosen = better,
+                None => break,
+            }
+        }
+    }
+    select(provider.universe(), &roots, &chosen, options.recommends)
+}
+
+/// The packages that the requests name, with what narrows the choice of versions told to the universe.
+fn resolve_requests(
+    universe: &Universe<'_>,
+    sources: &[Source<'_>],
+    requests: &BTreeSet<&SolveRequest>,
+) -> Result<BTreeSet<String>, SolveError> {
+    let known = |origin: &OriginName| {
+        let place = sources.iter().position(|source| source.origin == origin);
+        place.ok_or_else(|| SolveError::UnknownOrigin(origin.clone()))
+    };
+    let mut wanted = BTreeSet::new();
+    let mut asked: BTreeMap<&PackageName, (&OriginName, Option<&String>)> = BTreeMap::new();
+    for request in requests {
+        let SolveRequest::Package { origin, name, version } = request else { continue };
+        let place = known(origin)?;
+        let described = |origin: &OriginName, version: Option<&String>| match version {
+            Some(version) => format!("`{origin}:{name}` {version}"),
+            None => format!("`{origin}:{name}`"),
+        };
+        if let Some(&(other, exact)) = asked.get(name)
+            && (other != origin || (exact.is_some() && version.is_some() && exact != version.as_ref()))
+        {
+            let (first, second) = (described(other, exact), described(origin, version.as_ref()));
+            return Err(SolveError::TwoVersions { name: name.clone(), first, second });
+        }
+        let entry = asked.entry(name).or_insert((origin, None));
+        entry.1 = entry.1.or(version.as_ref());
+        let available = universe.of_origin(name.as_str(), place)?;
+        if available.is_empty() {
+            wanted.insert(universe.only_provider(origin, name, place)?);
+            continue;
+        }
+        if let Some(exact) = version
+            && !available.contains(exact)
+        {
+            let (origin, name) = (origin.clone(), name.clone());
+            return Err(SolveError::NoSuchVersion { origin, name, wanted: exact.clone(), available });
+        }
+        universe.narrow(name.as_str(), place, version.as_deref());
+        wanted.insert(name.as_str().to_owned());
+    }
+    for request in requests {
+        if let SolveRequest::Essential(origin) = request {
+            wanted.extend(universe.essential(known(origin)?)?);
+        }
+    }
+    Ok(wanted)
+}
+
+fn select(
+    universe: &Universe<'_>,
+    roots: &[String],
+    chosen: &BTreeSet<PackageId>,
+    recommends: bool,
+) -> Result<Vec<Selected>, SolveError> {
+    let mut why: BTreeMap<PackageId, BTreeSet<Why>> = BTreeMap::new();
+    let checked = |name: &str| name.parse::<PackageName>().map_err(|_| SolveError::Name(name.to_owned()));
+    for &id in chosen {
+        let package = universe.package(id);
+        let by = checked(&package.record.name)?;
+        if roots.contains(&package.record.name) {
+            why.entry(id).or_default().insert(Why::Requested);
+        }
+        for group in universe.needs(id)?.iter() {
+            if let Some(&taken) = group.candidates.iter().find(|candidate| chosen.contains(candidate)) {
+                let reason = Why::Needed { by: by.clone(), relation: group.text.clone() };
+                why.entry(taken).or_default().insert(reason);
+            }
+        }
+        for group in if recommends { universe.recommends(id)? } else { Vec::new() } {
+            if let Some(&taken) = group.candidates.iter().find(|candidate| chosen.contains(candidate)) {
+                let reason = Why::Recommended { by: by.clone(), relation: group.text };
+                why.entry(taken).or_default().insert(reason);
+            }
+        }
+    }
+    let mut selected = Vec::with_capacity(chosen.len());
+    for &id in chosen {
+        let package = universe.package(id);
+        let record = &package.record;
+        selected.push(Selected {
+            origin: universe.origin(package.source).clone(),
+            name: checked(&record.name)?,
+            version: record.version.clone(),
+            architecture: record.architecture.parse().ok(),
+            sha256: record.sha256,
+            size: record.size,
+            path: record.path.clone(),
+            source: record.source.clone(),
+            why: why.remove(&id).unwrap_or_default().into_iter().collect(),
+        });
+    }
+    selected.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(selected)
+}

@@ -1,0 +1,448 @@
+//! Reads a lock, and checks that it holds together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    IdKind, LOCK_FILE, Lock, LockedFile, LockedIndex, LockedOrigin, LockedPackage, LockedRecipes, LockedSource,
+    LockedTarget, PackageKey, TargetKey, VERSION,
+};
+use crate::diagnostic::{Diagnostics, FileId, Place, Problem, Sources};
+use crate::name::AccountName;
+use crate::{Architecture, Digest, OriginName, PackageName, PackageRef, TreeId};
+
+/// The longest lock, in bytes. A thousand times what a distribution's worth of packages takes.
+const LONGEST: usize = 64 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    version: Spanned<u32>,
+    #[serde(default)]
+    origin: Vec<Spanned<RawOrigin>>,
+    #[serde(default)]
+    target: Vec<Spanned<RawTarget>>,
+    #[serde(default)]
+    package: Vec<Spanned<RawPackage>>,
+    #[serde(default)]
+    source: Vec<Spanned<RawSource>>,
+    #[serde(default)]
+    id: Vec<Spanned<RawId>>,
+    #[serde(default)]
+    recipes: Vec<Spanned<RawRecipes>>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: Spanned<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOrigin {
+    name: OriginName,
+    distribution: String,
+    suite: String,
+    components: Vec<String>,
+    release: Digest,
+    date: String,
+    indexes: Vec<RawIndex>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIndex {
+    path: String,
+    sha256: Digest,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTarget {
+    name: String,
+    architecture: Architecture,
+    requests: Vec<PackageRef>,
+    base: Option<String>,
+    packages: Vec<Spanned<PackageRef>>,
+    #[serde(default)]
+    without: Vec<Spanned<PackageRef>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPackage {
+    origin: OriginName,
+    name: PackageName,
+    version: String,
+    architecture: Platform,
+    path: String,
+    sha256: Digest,
+    size: u64,
+    source: Option<RawSourcePackage>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Platform {
+    All,
+    Amd64,
+    Arm64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSourcePackage {
+    name: String,
+    version: String,
+}
+
+/// Flat, because the kind decides which fields belong to it, and a tagged enumeration would lose the places.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSource {
+    recipe: PackageName,
+    index: u32,
+    kind: RawKind,
+    origin: Option<OriginName>,
+    package: Option<PackageName>,
+    version: Option<String>,
+    files: Option<Vec<RawFile>>,
+    url: Option<String>,
+    sha256: Option<Digest>,
+    size: Option<u64>,
+    rev: Option<String>,
+    commit: Option<String>,
+    tree: Option<TreeId>,
+    path: Option<String>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum RawKind {
+    Origin,
+    Archive,
+    Git,
+    Path,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    name: String,
+    path: String,
+    sha256: Digest,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawId {
+    kind: IdKind,
+    name: AccountName,
+    id: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRecipes {
+    origin: OriginName,
+    url: String,
+    commit: String,
+}
+
+/// What to do about a lock that cannot be read.
+const AGAIN: &str = "`kiln lock` writes it anew; take the committed one from Git to keep what it pins";
+
+struct Reading<'t> {
+    text: &'t str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+    file: FileId,
+    problems: Vec<Problem>,
+}
+
+impl Reading<'_> {
+    fn place(&self, span: Range<usize>) -> Place {
+        let line = self.lines.partition_point(|start| *start <= span.start).max(1);
+        let begin = self.lines[line - 1];
+        let rest = &self.text[begin..];
+        let end_of_line = begin + rest.find('\n').unwrap_or(rest.len());
+        let count = |range: Range<usize>| self.text.get(range).map_or(1, |text| text.chars().count());
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place {
+            file: self.file,
+            line: number(line),
+            column: number(count(begin..span.start) + 1),
+            length: number(count(span.start..span.end.min(end_of_line)).max(1)),
+        }
+    }
+
+    fn problem(&mut self, span: Range<usize>, message: String) -> &mut Problem {
+        let problem = Problem::new(self.place(span), message).hint(AGAIN);
+        self.problems.push(problem);
+        let last = self.problems.len() - 1;
+        &mut self.problems[last]
+    }
+
+    fn insert<K: Ord, V>(&mut self, map: &mut BTreeMap<K, V>, key: K, value: V, span: Range<usize>, what: String) {
+        if map.insert(key, value).is_some() {
+            self.problem(span, format!("{what} is in the lock twice")).hint =
+                Some("after a merge, keep one of them, or let `kiln lock` settle it".to_owned());
+        }
+    }
+}
+
+/// Reads a lock.
+///
+/// # Errors
+/// When it is not a lock, or does not hold together.
+pub fn parse(text: &str) -> Result<Lock, Diagnostics> {
+    let mut sources = Sources::new();
+    let file = sources.add(LOCK_FILE, text);
+    let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let mut reading = Reading { text, lines, file, problems: Vec::new() };
+    let lock = reading.lock();
+    match lock {
+        Some(lock) if reading.problems.is_empty() => Ok(lock),
+        _ => Err(sources.diagnostics(reading.problems)),
+    }
+}
+
+impl Reading<'_> {
+    fn lock(&mut self) -> Option<Lock> {
+        let text = self.text;
+        if text.len() > LONGEST {
+            self.problem(0..1, "the lock is longer than any that Kiln writes".to_owned());
+            return None;
+        }
+        if let Some(span) = conflict(text, &self.lines) {
+            self.problem(span, "Git left a merge conflict in the lock".to_owned()).hint =
+                Some("take one side (`git checkout --ours kiln.lock`), then run `kiln lock`".to_owned());
+            return None;
+        }
+        let raw: Raw = match toml::from_str(text) {
+            Ok(raw) => raw,
+            Err(error) => {
+                if !self.is_newer() {
+                    self.problem(error.span().unwrap_or(0..1), format!("the lock cannot be read: {}", error.message()));
+                }
+                return None;
+            }
+        };
+        if *raw.version.get_ref() != VERSION {
+            self.is_newer();
+            return None;
+        }
+        let lock = self.assemble(raw);
+        Some(lock)
+    }
+
+    /// Notes that the lock is of another version, if that is what is wrong with it.
+    fn is_newer(&mut self) -> bool {
+        let Ok(header) = toml::from_str::<Header>(self.text) else { return false };
+        if *header.version.get_ref() == VERSION {
+            return false;
+        }
+        let message = format!("this lock is of version {}", header.version.get_ref());
+        self.problem(header.version.span(), message).hint =
+            Some(format!("this version of Kiln reads version {VERSION}; a newer one wrote it"));
+        true
+    }
+
+    fn assemble(&mut self, raw: Raw) -> Lock {
+        let mut lock = Lock::default();
+        for entry in raw.origin {
+            let (span, origin) = (entry.span(), entry.into_inner());
+            let what = format!("the origin `{}`", origin.name);
+            let index = |i: RawIndex| LockedIndex { path: i.path, sha256: i.sha256, size: i.size };
+            let mut indexes: Vec<LockedIndex> = origin.indexes.into_iter().map(index).collect();
+            indexes.sort();
+            let value = LockedOrigin {
+                distribution: origin.distribution,
+                suite: origin.suite,
+                components: origin.components,
+                release: origin.release,
+                date: origin.date,
+                indexes,
+            };
+            self.insert(&mut lock.origins, origin.name, value, span, what);
+        }
+        let mut package_spans = BTreeMap::new();
+        for entry in raw.package {
+            let (span, package) = (entry.span(), entry.into_inner());
+            let architecture = match package.architecture {
+                Platform::All => None,
+                Platform::Amd64 => Some(Architecture::Amd64),
+                Platform::Arm64 => Some(Architecture::Arm64),
+            };
+            let key = PackageKey { origin: package.origin, name: package.name, architecture };
+            let value = LockedPackage {
+                version: package.version,
+                path: package.path,
+                sha256: package.sha256,
+                size: package.size,
+                source: package.source.map(|source| (source.name, source.version)),
+            };
+            self.known_origin(&lock, &key.origin, span.clone());
+            package_spans.insert(key.clone(), span.clone());
+            let what = format!("the package `{}`", key.reference());
+            self.insert(&mut lock.packages, key, value, span, what);
+        }
+        let used = self.targets(&mut lock, raw.target);
+        // With a target missing, all of its packages would be told of too.
+        if self.problems.is_empty() {
+            for (key, span) in package_spans.into_iter().filter(|(key, _)| !used.contains(key)) {
+                self.problem(span, format!("nothing in the lock needs the package `{}`", key.reference()));
+            }
+        }
+        for entry in raw.source {
+            let (span, source) = (entry.span(), entry.into_inner());
+            let key = (source.recipe.clone(), source.index);
+            let what = format!("source {} of `{}`", source.index, source.recipe);
+            if let Some(value) = self.source(source, span.clone()) {
+                if let LockedSource::Origin { origin, .. } = &value {
+                    self.known_origin(&lock, origin, span.clone());
+                }
+                self.insert(&mut lock.sources, key, value, span, what);
+            }
+        }
+        self.ids_and_recipes(&mut lock, raw.id, raw.recipes);
+        lock
+    }
+
+    /// Reads targets: first those that stand alone, then those written as a difference to one of them. Gives the
+    /// packages that any of them names.
+    fn targets(&mut self, lock: &mut Lock, raw: Vec<Spanned<RawTarget>>) -> BTreeSet<PackageKey> {
+        let mut used = BTreeSet::new();
+        let (differences, whole): (Vec<_>, Vec<_>) = raw.into_iter().partition(|t| t.get_ref().base.is_some());
+        for entry in whole.into_iter().chain(differences) {
+            let (span, target) = (entry.span(), entry.into_inner());
+            let mut packages = BTreeSet::new();
+            if let Some(base) = &target.base {
+                let key = TargetKey { name: base.clone(), architecture: target.architecture };
+                match lock.targets.get(&key) {
+                    Some(base) => packages.clone_from(&base.packages),
+                    None => {
+                        self.problem(
+                            span.clone(),
+                            format!("`{}` builds on `{base}`, which the lock lacks", target.name),
+                        );
+                    }
+                }
+            }
+            for package in target.without {
+                let (span, package) = (package.span(), package.into_inner());
+                if !packages.remove(&package) {
+                    self.problem(span, format!("`{package}` is taken out of `{}`, but not in it", target.name));
+                }
+            }
+            for package in target.packages {
+                let (span, package) = (package.span(), package.into_inner());
+                match lock.find(&package, target.architecture) {
+                    Some((key, _)) => {
+                        used.insert(key.clone());
+                    }
+                    None => {
+                        self.problem(span, format!("`{package}` is in `{}`, but not in the lock", target.name));
+                    }
+                }
+                packages.insert(package);
+            }
+            let key = TargetKey { name: target.name, architecture: target.architecture };
+            let what = format!("the target `{}` for {}", key.name, key.architecture);
+            let value = LockedTarget { requests: target.requests.into_iter().collect(), packages };
+            self.insert(&mut lock.targets, key, value, span, what);
+        }
+        used
+    }
+
+    fn ids_and_recipes(&mut self, lock: &mut Lock, ids: Vec<Spanned<RawId>>, recipes: Vec<Spanned<RawRecipes>>) {
+        let mut taken: BTreeMap<(IdKind, u32), AccountName> = BTreeMap::new();
+        for entry in ids {
+            let (span, id) = (entry.span(), entry.into_inner());
+            if let Some(other) = taken.insert((id.kind, id.id), id.name.clone())
+                && other != id.name
+            {
+                self.problem(span.clone(), format!("the id {} is both `{other}`'s and `{}`'s", id.id, id.name));
+            }
+            let what = format!("the id of `{}`", id.name);
+            self.insert(&mut lock.ids, (id.kind, id.name), id.id, span, what);
+        }
+        for entry in recipes {
+            let (span, recipes) = (entry.span(), entry.into_inner());
+            if !is_commit(&recipes.commit) {
+                self.problem(span.clone(), format!("`{}` is not a commit in full", recipes.commit));
+            }
+            let what = format!("the repository `{}`", recipes.origin);
+            let value = LockedRecipes { url: recipes.url, commit: recipes.commit };
+            self.insert(&mut lock.recipes, recipes.origin, value, span, what);
+        }
+    }
+
+    fn known_origin(&mut self, lock: &Lock, origin: &OriginName, span: Range<usize>) {
+        if !lock.origins.contains_key(origin) {
+            self.problem(span, format!("the lock has no origin `{origin}`"));
+        }
+    }
+
+    fn source(&mut self, raw: RawSource, span: Range<usize>) -> Option<LockedSource> {
+        let given = [
+            ("origin", raw.origin.is_some()),
+            ("package", raw.package.is_some()),
+            ("version", raw.version.is_some()),
+            ("files", raw.files.is_some()),
+            ("url", raw.url.is_some()),
+            ("sha256", raw.sha256.is_some()),
+            ("size", raw.size.is_some()),
+            ("rev", raw.rev.is_some()),
+            ("commit", raw.commit.is_some()),
+            ("tree", raw.tree.is_some()),
+            ("path", raw.path.is_some()),
+        ];
+        let (required, optional): (&[&str], &[&str]) = match raw.kind {
+            RawKind::Origin => (&["origin", "package", "version", "files"], &[]),
+            RawKind::Archive => (&["url", "sha256"], &["size"]),
+            RawKind::Git => (&["url", "rev", "commit"], &["tree"]),
+            RawKind::Path => (&["path"], &[]),
+        };
+        for (field, there) in given {
+            if there && !required.contains(&field) && !optional.contains(&field) {
+                self.problem(span.clone(), format!("a source of this kind has no `{field}`"));
+            } else if !there && required.contains(&field) {
+                self.problem(span.clone(), format!("`{field}` is missing from this source"));
+            }
+        }
+        Some(match raw.kind {
+            RawKind::Origin => {
+                let file = |f: RawFile| LockedFile { name: f.name, path: f.path, sha256: f.sha256, size: f.size };
+                let mut files: Vec<LockedFile> = raw.files?.into_iter().map(file).collect();
+                files.sort();
+                LockedSource::Origin { origin: raw.origin?, package: raw.package?, version: raw.version?, files }
+            }
+            RawKind::Archive => LockedSource::Archive { url: raw.url?, sha256: raw.sha256?, size: raw.size },
+            RawKind::Git => {
+                let commit = raw.commit?;
+                if !is_commit(&commit) {
+                    self.problem(span, format!("`{commit}` is not a commit in full"));
+                }
+                LockedSource::Git { url: raw.url?, rev: raw.rev?, commit, tree: raw.tree }
+            }
+            RawKind::Path => LockedSource::Path { path: raw.path? },
+        })
+    }
+}
+
+/// A whole object name: SHA-1, or SHA-256 in a repository of that kind.
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn conflict(text: &str, lines: &[usize]) -> Option<Range<usize>> {
+    let marked =
+        |start: &&usize| ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|m| text[**start..].starts_with(m));
+    lines.iter().find(marked).map(|start| *start..*start + 7)
+}

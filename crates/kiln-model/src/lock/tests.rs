@@ -1,0 +1,199 @@
+//! The lock reads back, moves no byte, and refuses what does not hold together.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn with_environments() -> Lock {
+    let mut lock = sample();
+    let packages = lock.targets.values().next().unwrap().packages.clone();
+    let mut fewer = packages.clone();
+    fewer.pop_first();
+    for (name, packages) in [("environment", packages.clone()), ("recipe:a:build", packages), ("recipe:b:build", fewer)]
+    {
+        let key = TargetKey { name: name.into(), architecture: Architecture::Amd64 };
+        lock.targets.insert(key, LockedTarget { requests: BTreeSet::new(), packages });
+    }
+    lock
+}
+
+fn sample() -> Lock {
+    let mut lock = Lock::default();
+    let origin: OriginName = "debian".parse().unwrap();
+    let index = |path: &str| LockedIndex { path: path.into(), sha256: Digest::of(path.as_bytes()), size: 9 };
+    lock.origins.insert(
+        origin.clone(),
+        LockedOrigin {
+            distribution: "debian".into(),
+            suite: "trixie".into(),
+            components: vec!["main".into()],
+            release: Digest::of(b"release"),
+            date: "2026-11-01T09:00:00Z".into(),
+            indexes: vec![index("main/binary-amd64/Packages.xz"), index("main/source/Sources.xz")],
+        },
+    );
+    for (name, architecture) in [("libc6", Some(Architecture::Amd64)), ("base-files", None)] {
+        let key = PackageKey { origin: origin.clone(), name: name.parse().unwrap(), architecture };
+        let package = LockedPackage {
+            version: "2.41-12".into(),
+            path: format!("pool/main/{name}.deb"),
+            sha256: Digest::of(name.as_bytes()),
+            size: 1234,
+            source: architecture.map(|_| ("glibc".to_owned(), "2.41-12".to_owned())),
+        };
+        lock.packages.insert(key, package);
+    }
+    let target = LockedTarget {
+        requests: ["debian:base-files".parse().unwrap()].into(),
+        packages: ["debian:libc6".parse().unwrap(), "debian:base-files".parse().unwrap()].into(),
+    };
+    let key = TargetKey { name: "image:web".into(), architecture: Architecture::Amd64 };
+    lock.targets.insert(key, target);
+    let nginx: PackageName = "nginx".parse().unwrap();
+    let file = LockedFile { name: "a.dsc".into(), path: "pool/a.dsc".into(), sha256: Digest::EMPTY, size: 7 };
+    let deb = LockedSource::Origin {
+        origin: origin.clone(),
+        package: nginx.clone(),
+        version: "1.26.3-3".into(),
+        files: vec![file],
+    };
+    let git = LockedSource::Git {
+        url: "https://example.org/a".into(),
+        rev: "v1".into(),
+        commit: "0123456789abcdef0123456789abcdef01234567".into(),
+        tree: Some(TreeId(Digest::EMPTY)),
+    };
+    let archive = LockedSource::Archive { url: "file:///a \"b\"\n.tar".into(), sha256: Digest::EMPTY, size: Some(3) };
+    let path = LockedSource::Path { path: "packages/nginx/src".into() };
+    for (index, source) in (0..).zip([deb, git, archive, path]) {
+        lock.sources.insert((nginx.clone(), index), source);
+    }
+    lock.ids.insert((IdKind::User, "nginx".parse().unwrap()), 101);
+    lock.ids.insert((IdKind::Group, "nginx".parse().unwrap()), 101);
+    lock
+}
+
+fn refused(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn reads_back_and_moves_no_byte() {
+    let lock = sample();
+    let text = lock.to_string();
+    assert_eq!(parse(&text).unwrap(), lock);
+    assert_eq!(parse(&text).unwrap().to_string(), text);
+    assert_eq!(parse(&Lock::default().to_string()).unwrap(), Lock::default());
+}
+
+#[test]
+fn build_environments_are_written_as_differences() {
+    let lock = with_environments();
+    let text = lock.to_string();
+    assert_eq!(text.matches("base = \"environment\"").count(), 2);
+    assert_eq!(text.matches("debian:libc6").count(), 2, "{text}");
+    assert_eq!(parse(&text).unwrap(), lock);
+    let orphan = text.replace("name = \"environment\"", "name = \"other\"");
+    assert!(refused(&orphan).contains("`recipe:a:build` builds on `environment`, which the lock lacks"));
+    let wrong = text.replace("without = [\n  \"debian:base-files\"", "without = [\n  \"debian:other\"");
+    assert!(refused(&wrong).contains("`debian:other` is taken out of `recipe:b:build`, but not in it"));
+}
+
+#[test]
+fn the_order_of_blocks_does_not_matter_on_reading() {
+    let text = with_environments().to_string();
+    let (head, blocks) = text.split_once("\n\n").unwrap();
+    let mut blocks: Vec<&str> = blocks.split("\n\n").collect();
+    blocks.reverse();
+    assert_eq!(parse(&format!("{head}\n\n{}\n", blocks.join("\n\n"))).unwrap(), with_environments());
+}
+
+#[test]
+fn tells_of_a_merge_conflict_before_anything_else() {
+    let text = sample().to_string().replace("[[target]]", "<<<<<<< ours\n[[target]]");
+    let told = parse(&text).unwrap_err();
+    assert!(told.to_string().contains("merge conflict"), "{told}");
+    assert!(told.0[0].hint.as_deref().unwrap().contains("git checkout"));
+}
+
+#[test]
+fn refuses_what_does_not_hold_together() {
+    let text = sample().to_string();
+    let without = |from: &str, to: &str| text.replacen(from, to, 1);
+    let cases = [
+        (without("  \"debian:libc6\",\n", ""), "nothing in the lock needs the package `debian:libc6`"),
+        (
+            without("  \"debian:libc6\",\n", "  \"debian:libc7\",\n"),
+            "`debian:libc7` is in `image:web`, but not in the lock",
+        ),
+        (
+            without("origin = \"debian\"\nname = \"libc6\"", "origin = \"other\"\nname = \"libc6\""),
+            "the lock has no origin `other`",
+        ),
+        (
+            format!("{text}\n{}", &text[text.find("[[package]]").unwrap()..text.find("[[source]]").unwrap()]),
+            "is in the lock twice",
+        ),
+        (without("version = 1\n", "version = 2\n"), "this lock is of version 2"),
+        (without("size = 1234", "sise = 1234"), "unknown field `sise`"),
+        (without("sha256 = \"", "sha256 = \"0"), "is not a SHA-256 digest"),
+        (without("0123456789abcdef0123456789abcdef01234567", "v1"), "`v1` is not a commit in full"),
+        (without("kind = \"git\"", "kind = \"path\""), "a source of this kind has no `url`"),
+        (without("kind = \"path\"\n", "kind = \"archive\"\n"), "`url` is missing from this source"),
+        ("version = 1\n[[package]\n".to_owned(), "the lock cannot be read"),
+        (String::new(), "the lock cannot be read"),
+    ];
+    for (text, wanted) in &cases {
+        let told = refused(text);
+        assert!(told.contains(wanted), "{wanted}: {told}");
+        assert!(told.starts_with("kiln.lock:"), "{told}");
+    }
+}
+
+#[test]
+fn two_names_cannot_share_an_id() {
+    let mut lock = sample();
+    lock.ids.insert((IdKind::User, "other".parse().unwrap()), 101);
+    assert!(refused(&lock.to_string()).contains("the id 101 is both `nginx`'s and `other`'s"));
+}
+
+#[test]
+fn pruning_leaves_a_lock_that_holds_together() {
+    let mut lock = sample();
+    for target in lock.targets.values_mut() {
+        target.packages.pop_first();
+    }
+    assert_eq!(lock.unreferenced().len(), 1);
+    lock.prune();
+    assert_eq!(parse(&lock.to_string()).unwrap(), lock);
+    assert!(lock.missing().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in ".{0,300}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_lock_never_panics(at in 0usize..4000, with in ".{0,8}", cut in 0usize..20) {
+        let text = sample().to_string();
+        let chars: Vec<char> = text.chars().collect();
+        let at = at.min(chars.len());
+        let end = (at + cut).min(chars.len());
+        let damaged: String = chars[..at].iter().copied().chain(with.chars()).chain(chars[end..].iter().copied()).collect();
+        if let Ok(lock) = parse(&damaged) {
+            prop_assert_eq!(parse(&lock.to_string()).unwrap(), lock);
+        }
+    }
+
+    #[test]
+    fn any_text_in_a_lock_reads_back(version in "\\PC{1,20}", path in ".{1,30}") {
+        let mut lock = sample();
+        for package in lock.packages.values_mut() {
+            package.version.clone_from(&version);
+            package.path.clone_from(&path);
+        }
+        prop_assert_eq!(parse(&lock.to_string()).unwrap(), lock);
+    }
+}

@@ -1,0 +1,492 @@
+//! Composing packages to the root of a build sandbox or to an image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
+use kiln_build::package::{RECORD, TREE, package_record, recipes_needed};
+use kiln_compose::closure::TreeAnalysis;
+use kiln_compose::{
+    AccountIds, Composition, ImageFile, LayerName, Member, OsRelease, Overlay, closure, compose, prepare,
+};
+use kiln_model::{
+    ActionKey, Architecture, Facts, KeyBuilder, ObjectId, ObjectSource, OriginName, PackageName, PackageRecord,
+    PackageRef, PartName, TreeId, TreePath,
+};
+use kiln_store::{ActionResult, Session};
+use serde::{Deserialize, Serialize};
+
+use super::hinted;
+use super::import::{ANALYSIS, put_json};
+use crate::relations;
+use crate::rules::Rules;
+
+/// The object that describes a composition: [`Composed`].
+pub const COMPOSED: &str = "composed";
+
+/// A package that goes in, or may: the node that imports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberNode {
+    /// Its origin.
+    pub origin: OriginName,
+    /// Its name.
+    pub name: PackageName,
+    /// The node.
+    pub node: NodeId,
+}
+
+/// A package that the project builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The recipe.
+    pub name: PackageName,
+    /// The node that builds it.
+    pub node: NodeId,
+    /// Parts that go in besides the package itself.
+    pub parts: Vec<PartName>,
+    /// Does it go in whatever happens, or only when another one turns out to need it?
+    pub wanted: bool,
+}
+
+/// What an image adds to its packages. Empty for a build environment.
+#[derive(Debug, Clone, Default)]
+pub struct Content {
+    /// Its own files.
+    pub files: BTreeMap<TreePath, ImageFile>,
+    /// Trees laid over the packages.
+    pub overlays: Vec<Overlay>,
+    /// Its own facts.
+    pub facts: Facts,
+    /// Which package wins a path that several claim.
+    pub replace: BTreeMap<TreePath, PackageRef>,
+    /// Packages whose hooks are accepted as not translated.
+    pub accepted_hooks: BTreeSet<PackageRef>,
+    /// What names the commit.
+    pub os_release: Option<OsRelease>,
+}
+
+/// Composes a set of packages. The result has the tree [`TREE`], the description [`COMPOSED`] and the layers' trees.
+pub struct ComposeAction {
+    /// What it is, for messages: `web`, `the environment of nginx`.
+    pub name: String,
+    /// An image, whose closure is checked, or a build environment?
+    pub is_image: bool,
+    /// What it is for.
+    pub architecture: Architecture,
+    /// Imported packages that are in it.
+    pub members: Vec<MemberNode>,
+    /// Imported packages that built ones may bring along: those of their build environments.
+    pub candidates: Vec<MemberNode>,
+    /// Packages that the project builds.
+    pub built: Vec<Built>,
+    /// What the image adds.
+    pub content: Arc<Content>,
+    /// Numbers that the lock holds.
+    pub locked: Arc<AccountIds>,
+    /// The rules that stand for hooks.
+    pub rules: Arc<Rules>,
+    /// Where records of packages are read from, already when the key is made.
+    pub session: Arc<Session>,
+}
+
+/// One layer's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerTree {
+    /// What it comes from.
+    pub name: LayerName,
+    /// Its files.
+    pub tree: TreeId,
+    /// What an image's history says about it.
+    pub comment: String,
+}
+
+/// A package of a composition, for lists.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComposedPackage {
+    /// Which.
+    pub package: PackageRef,
+    /// Its version.
+    pub version: String,
+    /// The digest of its record, which names everything it is.
+    pub record: ObjectId,
+    /// The digest of its files.
+    pub tree: TreeId,
+}
+
+/// Something the user should know of a composition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// What.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// What is kept of a composition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Composed {
+    /// Everything.
+    pub tree: TreeId,
+    /// The same, taken apart; what changes least first.
+    pub layers: Vec<LayerTree>,
+    /// The packages, by name.
+    pub packages: Vec<ComposedPackage>,
+    /// Numbers that nothing declares.
+    pub allotted: AccountIds,
+    /// What the user should know.
+    pub notes: Vec<Note>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    tree: TreeId,
+    layers: Vec<(String, TreeId, String)>,
+    packages: Vec<ComposedPackage>,
+    allotted: AccountIds,
+    notes: Vec<Note>,
+}
+
+/// Canonical JSON of something that has text keys only.
+pub(super) fn canonical(value: &impl Serialize) -> Result<Vec<u8>, ActionError> {
+    serde_json::to_vec(value).map_err(ActionError::new)
+}
+
+fn layer_name(text: &str) -> Option<LayerName> {
+    Some(match text {
+        "@finalizers" => LayerName::Finalizers,
+        "@overlays" => LayerName::Overlays,
+        "@files" => LayerName::Files,
+        "@label" => LayerName::Label,
+        package => LayerName::Package(package.parse().ok()?),
+    })
+}
+
+fn layer_text(name: &LayerName) -> String {
+    match name {
+        LayerName::Package(package) => package.to_string(),
+        other => format!("@{other}"),
+    }
+}
+
+impl Composed {
+    /// Reads the description in a result of [`ComposeAction`].
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn read(session: &Session, result: &ActionResult) -> Result<Self, ActionError> {
+        let (object, _) =
+            result.objects.get(COMPOSED).ok_or_else(|| ActionError::message("a composition has no description"))?;
+        let wire: Wire = read_json(session, object)?;
+        let layer = |(name, tree, comment): (String, TreeId, String)| {
+            let name = layer_name(&name).ok_or_else(|| ActionError::message(format!("`{name}` is no layer")))?;
+            Ok(LayerTree { name, tree, comment })
+        };
+        Ok(Self {
+            tree: wire.tree,
+            layers: wire.layers.into_iter().map(layer).collect::<Result<_, ActionError>>()?,
+            packages: wire.packages,
+            allotted: wire.allotted,
+            notes: wire.notes,
+        })
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, ActionError> {
+        let layers =
+            self.layers.iter().map(|layer| (layer_text(&layer.name), layer.tree, layer.comment.clone())).collect();
+        canonical(&Wire {
+            tree: self.tree,
+            layers,
+            packages: self.packages.clone(),
+            allotted: self.allotted.clone(),
+            notes: self.notes.clone(),
+        })
+    }
+}
+
+/// Reads an object that holds JSON.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(
+    session: &Session,
+    object: &ObjectId,
+) -> Result<T, ActionError> {
+    let bytes = session.read(object).map_err(ActionError::new)?;
+    serde_json::from_slice(&bytes).map_err(ActionError::new)
+}
+
+/// A package that goes in.
+struct Chosen {
+    record_id: ObjectId,
+    record: PackageRecord,
+    analysis: Arc<TreeAnalysis>,
+}
+
+/// Packages that go in, each with the node whose result it is in, and its part of it.
+type Choice = BTreeMap<PackageRef, (NodeId, Option<PartName>)>;
+
+/// The object that holds a package's record.
+fn record_object(result: &ActionResult, part: Option<&PartName>) -> Result<ObjectId, ActionError> {
+    let name = part.map_or_else(|| RECORD.to_owned(), |part| format!("{RECORD}:{part}"));
+    let found = result.objects.get(&name).map(|(object, _)| *object);
+    found.ok_or_else(|| ActionError::message(format!("a result has no `{name}`")))
+}
+
+impl ComposeAction {
+    /// The packages that the project builds and that go in, with what they turned out to need.
+    fn choose_built(&self, inputs: &Inputs) -> Result<Vec<(NodeId, Option<PartName>)>, ActionError> {
+        let mut taken: BTreeSet<&PackageName> = BTreeSet::new();
+        let mut queue: Vec<&Built> = self.built.iter().filter(|built| built.wanted).collect();
+        let mut chosen = Vec::new();
+        while let Some(built) = queue.pop() {
+            if !taken.insert(&built.name) {
+                continue;
+            }
+            let result = inputs.get(built.node);
+            let parts = built.parts.iter().filter(|_| built.wanted).cloned().map(Some);
+            for part in std::iter::once(None).chain(parts) {
+                for name in recipes_needed(result, part.as_ref()) {
+                    let needed = self.built.iter().find(|other| other.name == name);
+                    let missing =
+                        || ActionError::message(format!("`{}` needs `{name}`, which is not planned", built.name));
+                    queue.push(needed.ok_or_else(missing)?);
+                }
+                chosen.push((built.node, part));
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// The packages that go in, by name. Cheap where nothing is built: records are read only to follow what built
+    /// packages need.
+    fn choose(&self, session: &Session, inputs: &Inputs) -> Result<Choice, ActionError> {
+        let mut chosen: Choice = BTreeMap::new();
+        for member in &self.members {
+            chosen.insert(reference(member), (member.node, None));
+        }
+        let mut wanted: BTreeSet<(OriginName, PackageName)> = BTreeSet::new();
+        for (node, part) in self.choose_built(inputs)? {
+            let record = package_record(session, inputs.get(node), part.as_ref())?;
+            wanted.extend(record.runtime.iter().map(|pinned| (pinned.origin.clone(), pinned.name.clone())));
+            chosen.insert(PackageRef::Recipe(record.name), (node, part));
+        }
+        let have =
+            |key: &(OriginName, PackageName)| chosen.contains_key(&PackageRef::Origin(key.0.clone(), key.1.clone()));
+        wanted.retain(|key| !have(key));
+        if wanted.is_empty() {
+            return Ok(chosen);
+        }
+        let mut records = Vec::with_capacity(self.candidates.len());
+        for candidate in &self.candidates {
+            records.push((candidate, package_record(session, inputs.get(candidate.node), None)?));
+        }
+        let available: Vec<&PackageRecord> = records.iter().map(|(_, record)| record).collect();
+        let mut roots = Vec::new();
+        for (origin, name) in &wanted {
+            let found = records.iter().find(|(member, _)| member.origin == *origin && member.name == *name);
+            let missing =
+                || ActionError::message(format!("`{origin}:{name}`, which a built package needs, is not locked"));
+            roots.push(&found.ok_or_else(missing)?.1);
+        }
+        let place = "the build environment that it was found in";
+        let brought = relations::closure(roots, &available, place).map_err(hinted(relations::RelationsError::hint))?;
+        for (candidate, record) in &records {
+            if brought.contains(record.name.as_str()) {
+                chosen.entry(reference(candidate)).or_insert((candidate.node, None));
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn load(&self, session: &Session, inputs: &Inputs) -> Result<BTreeMap<PackageRef, Chosen>, ActionError> {
+        let mut loaded = BTreeMap::new();
+        for (reference, (node, part)) in self.choose(session, inputs)? {
+            let result = inputs.get(node);
+            let record = package_record(session, result, part.as_ref())?;
+            // What was built here has none: its few files are read when they are checked.
+            let analysis = match result.objects.get(ANALYSIS) {
+                Some((object, _)) => read_json(session, object)?,
+                None => TreeAnalysis::default(),
+            };
+            let record_id = record_object(result, part.as_ref())?;
+            loaded.insert(reference, Chosen { record_id, record, analysis: Arc::new(analysis) });
+        }
+        Ok(loaded)
+    }
+
+    /// Composes, without keeping anything but objects.
+    ///
+    /// # Errors
+    /// When the packages do not fit together, or something in the image does not find what it needs.
+    pub fn composition(&self, session: &Session, inputs: &Inputs) -> Result<(Composition, Composed), ActionError> {
+        let chosen = self.load(session, inputs)?;
+        let place = if self.is_image { "the image" } else { "the environment" };
+        let imported: Vec<&PackageRecord> = chosen.values().map(|c| &c.record).filter(|r| r.origin.is_some()).collect();
+        relations::verify(&imported, place).map_err(hinted(relations::RelationsError::hint))?;
+        let mut request = kiln_compose::Request::new(self.architecture);
+        for chosen in chosen.values() {
+            let tree = session.tree(chosen.record.tree).map_err(hinted(kiln_store::TreeError::hint))?;
+            let member = prepare(chosen.record.clone(), tree, self.rules.set(), session).map_err(ActionError::new)?;
+            request.members.push(member.with_analysis(Arc::clone(&chosen.analysis)));
+        }
+        let content = &*self.content;
+        request.files = content.files.clone();
+        request.overlays = content.overlays.clone();
+        request.facts = content.facts.clone();
+        request.replace = content.replace.clone();
+        request.accepted_hooks = content.accepted_hooks.clone();
+        request.os_release = content.os_release.clone();
+        request.locked = (*self.locked).clone();
+        let composition = compose(&request, session, session).map_err(hinted(kiln_compose::ComposeError::hint))?;
+        let mut notes: Vec<Note> = composition
+            .warnings
+            .iter()
+            .map(|warning| Note { message: warning.message.clone(), hint: warning.hint.clone() })
+            .collect();
+        if self.is_image {
+            notes.extend(self.check_closure(session, &composition, &request.members)?);
+        }
+        let put = |dir: &kiln_model::Dir| session.put_tree(dir).map_err(hinted(kiln_store::WriteError::hint));
+        let mut layers = Vec::with_capacity(composition.layers.len());
+        for layer in &composition.layers {
+            let comment = match &layer.name {
+                LayerName::Package(package) => {
+                    let version = chosen.get(package).map_or("", |chosen| chosen.record.version.as_str());
+                    format!("{package} {version}")
+                }
+                other => other.to_string(),
+            };
+            layers.push(LayerTree { name: layer.name.clone(), tree: put(&layer.tree)?, comment });
+        }
+        let package = |(package, chosen): (&PackageRef, &Chosen)| ComposedPackage {
+            package: package.clone(),
+            version: chosen.record.version.clone(),
+            record: chosen.record_id,
+            tree: chosen.record.tree,
+        };
+        let composed = Composed {
+            tree: put(&composition.tree)?,
+            layers,
+            packages: chosen.iter().map(package).collect(),
+            allotted: composition.allotted.clone(),
+            notes,
+        };
+        Ok((composition, composed))
+    }
+
+    fn check_closure(
+        &self,
+        session: &Session,
+        composition: &Composition,
+        members: &[Member],
+    ) -> Result<Vec<Note>, ActionError> {
+        let analyses = members.iter().map(|member| &*member.analysis);
+        let faults =
+            closure::check(&composition.tree, self.architecture, analyses, session, &closure::Allowed::default())
+                .map_err(ActionError::new)?;
+        let errors: Vec<String> = faults
+            .iter()
+            .filter(|fault| fault.severity == closure::Severity::Error)
+            .map(|fault| format!("  {fault}"))
+            .collect();
+        if errors.is_empty() {
+            let warnings = faults.iter().filter(|fault| fault.severity == closure::Severity::Warning);
+            return Ok(grouped(warnings));
+        }
+        let message = format!("the image is not whole:\n{}", errors.join("\n"));
+        let hint =
+            "add the package that has what is missing to the image, or to the `runtime` of the recipe that needs it";
+        Err(ActionError::message(message).with_hint(Some(hint.to_owned())))
+    }
+}
+
+/// Warnings of a closure check, those of scripts by their interpreter: a package of scripts is one warning.
+fn grouped<'a>(faults: impl Iterator<Item = &'a closure::ClosureFault>) -> Vec<Note> {
+    let mut scripts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut notes = Vec::new();
+    for fault in faults {
+        match &fault.kind {
+            closure::FaultKind::Script(interpreter) => {
+                scripts.entry(interpreter).or_default().push(fault.path.to_string())
+            }
+            _ => notes.push(Note { message: fault.to_string(), hint: None }),
+        }
+    }
+    for (interpreter, paths) in scripts {
+        let shown = paths.iter().take(3).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
+        let message = match paths.len() {
+            1 => format!("{shown} is a script for `{interpreter}`, which is not in the image"),
+            2 | 3 => format!("{shown} are scripts for `{interpreter}`, which is not in the image"),
+            many => format!("{shown} and {} more are scripts for `{interpreter}`, which is not in the image", many - 3),
+        };
+        let hint = "they do not start; add the interpreter's package if the image uses them";
+        notes.push(Note { message, hint: Some(hint.to_owned()) });
+    }
+    notes
+}
+
+fn reference(member: &MemberNode) -> PackageRef {
+    PackageRef::Origin(member.origin.clone(), member.name.clone())
+}
+
+impl Action for ComposeAction {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn kind(&self) -> &'static str {
+        "compose"
+    }
+
+    fn verb(&self) -> &'static str {
+        "Composing"
+    }
+
+    fn dependencies(&self) -> Vec<NodeId> {
+        let imports = self.members.iter().chain(&self.candidates).map(|member| member.node);
+        imports.chain(self.built.iter().map(|built| built.node)).collect()
+    }
+
+    fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
+        let session = &*self.session;
+        let mut key = KeyBuilder::new("compose/1")
+            .field("composer", kiln_compose::VERSION.to_le_bytes())
+            .field("architecture", self.architecture.as_str())
+            .field("image", [u8::from(self.is_image)])
+            .field("rules", self.rules.digest().as_bytes());
+        let mut members = Vec::new();
+        for (reference, (node, part)) in self.choose(session, inputs)? {
+            let record = record_object(inputs.get(node), part.as_ref())?;
+            members.push(format!("{reference} {}", record.to_hex()));
+        }
+        key = key.list("members", members);
+        let content = &*self.content;
+        let file = |(path, file): (&TreePath, &ImageFile)| {
+            let owner =
+                |name: &Option<kiln_model::name::AccountName>| name.as_ref().map_or("", |n| n.as_str()).to_owned();
+            format!("{path}\0{}\0{}\0{}\0{}", file.object, file.mode, owner(&file.owner), owner(&file.group))
+        };
+        key = key.list("files", content.files.iter().map(file));
+        let mut overlays: Vec<String> =
+            content.overlays.iter().map(|o| format!("{}\0{}\0{}", o.priority, o.name, o.tree.id())).collect();
+        overlays.sort();
+        key = key.list("overlays", overlays);
+        key = key.field("facts", content.facts.canonical());
+        key = key.list("replace", content.replace.iter().map(|(path, package)| format!("{path}\0{package}")));
+        key = key.list("accepted", content.accepted_hooks.iter().map(ToString::to_string));
+        let release = content.os_release.as_ref();
+        key = key.list("os-release", release.map(|r| format!("{}\0{}", r.image, r.version.as_deref().unwrap_or(""))));
+        key = key.field("locked", canonical(&*self.locked)?);
+        Ok(key.finish())
+    }
+
+    fn run(&self, context: &Context<'_>, inputs: &Inputs) -> Result<ActionResult, ActionError> {
+        let (_, composed) = self.composition(context.session, inputs)?;
+        let mut result = ActionResult { trees: [(TREE.to_owned(), composed.tree)].into(), ..ActionResult::default() };
+        for (index, layer) in composed.layers.iter().enumerate() {
+            result.trees.insert(format!("layer.{index:04}"), layer.tree);
+        }
+        put_json(context, &mut result, COMPOSED, composed.to_bytes()?)?;
+        Ok(result)
+    }
+}

@@ -1,0 +1,145 @@
+//! The nodes that bring a distribution's packages: one fetch and one import for each, whoever wants it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kiln_build::graph::{Graph, NodeId};
+use kiln_build::source::FetchAction;
+use kiln_fetch::{Expect, Request, Url};
+use kiln_import::debian::mirror::MirrorError;
+use kiln_model::lock::{Lock, LockedPackage, PackageKey};
+use kiln_model::{Architecture, Digest, ObjectId, OriginName, PackageRef};
+
+use crate::action::{ImportAction, MemberNode};
+use crate::services::Services;
+
+/// Why a package cannot be brought.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportsError {
+    /// Nobody names a mirror, and the package is not in the store.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The lock has no such target.
+    #[error("`kiln.lock` does not have `{0}`")]
+    NoTarget(String),
+    /// A path in the lock cannot be part of an address.
+    #[error("`{path}` in `kiln.lock` is not a path in an archive")]
+    Path {
+        /// The path.
+        path: String,
+    },
+}
+
+impl ImportsError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Mirror(error) => error.hint(),
+            Self::NoTarget(_) | Self::Path { .. } => Some("run `kiln lock`".to_owned()),
+        }
+    }
+}
+
+/// Adds import nodes to a graph.
+pub struct Imports<'a> {
+    services: &'a Services,
+    lock: &'a Lock,
+    nodes: BTreeMap<PackageKey, NodeId>,
+    urls: BTreeMap<OriginName, Vec<Url>>,
+}
+
+impl<'a> Imports<'a> {
+    /// For the packages of a lock.
+    #[must_use]
+    pub fn new(services: &'a Services, lock: &'a Lock) -> Self {
+        Self { services, lock, nodes: BTreeMap::new(), urls: BTreeMap::new() }
+    }
+
+    /// The packages of a target.
+    ///
+    /// # Errors
+    /// When the lock does not have it, or a package that is not in the store cannot be asked for.
+    pub fn target(
+        &mut self,
+        graph: &mut Graph,
+        name: &str,
+        architecture: Architecture,
+    ) -> Result<Vec<MemberNode>, ImportsError> {
+        let lock = self.lock;
+        let packages = lock.packages_of(name, architecture).ok_or_else(|| ImportsError::NoTarget(name.to_owned()))?;
+        let mut members = Vec::with_capacity(packages.len());
+        for (key, package) in packages {
+            let node = self.package(graph, key, package)?;
+            members.push(MemberNode { origin: key.origin.clone(), name: key.name.clone(), node });
+        }
+        Ok(members)
+    }
+
+    fn package(
+        &mut self,
+        graph: &mut Graph,
+        key: &PackageKey,
+        package: &LockedPackage,
+    ) -> Result<NodeId, ImportsError> {
+        if let Some(node) = self.nodes.get(key) {
+            return Ok(*node);
+        }
+        let subject = format!("{} {}", key.name, package.version);
+        let file = self.file(graph, &key.origin, &package.path, package.sha256, package.size, &subject)?;
+        let node = graph.add(ImportAction { name: subject, origin: key.origin.clone(), file });
+        self.nodes.insert(key.clone(), node);
+        Ok(node)
+    }
+
+    /// A node that brings a file of an archive.
+    ///
+    /// # Errors
+    /// When it is not in the store and there is nobody to ask for it.
+    pub fn file(
+        &mut self,
+        graph: &mut Graph,
+        origin: &OriginName,
+        path: &str,
+        sha256: Digest,
+        size: u64,
+        subject: &str,
+    ) -> Result<NodeId, ImportsError> {
+        let wrong = || ImportsError::Path { path: path.to_owned() };
+        if path.starts_with('/') || path.contains("://") || path.split('/').any(|part| part == "..") {
+            return Err(wrong());
+        }
+        // What is in the store needs no mirror: a machine without one still builds.
+        let there = self.services.session.has_object(&ObjectId(sha256));
+        let mut urls = Vec::new();
+        match self.mirrors(origin) {
+            Ok(mirrors) => {
+                for mirror in mirrors {
+                    urls.push(mirror.join(path).map_err(|_| wrong())?);
+                }
+            }
+            Err(_) if there => {}
+            Err(error) => return Err(error.into()),
+        }
+        let request =
+            Request { urls, expect: Expect::Digest { sha256, size: Some(size) }, subject: subject.to_owned() };
+        let (fetcher, work) = (Arc::clone(&self.services.fetcher), self.services.work.clone());
+        let gone = format!("the archive has moved on: `kiln lock --update {origin}` takes what it has now");
+        Ok(graph.add(FetchAction { request, fetcher, gone: Some(gone), work }))
+    }
+
+    fn mirrors(&mut self, origin: &OriginName) -> Result<&[Url], MirrorError> {
+        if !self.urls.contains_key(origin) {
+            let distribution = self.lock.origins.get(origin).map_or(origin.as_str(), |locked| &locked.distribution);
+            let urls = self.services.settings.mirrors.urls(origin.as_str(), distribution)?;
+            self.urls.insert(origin.clone(), urls);
+        }
+        Ok(self.urls.get(origin).map_or(&[], Vec::as_slice))
+    }
+}
+
+/// As an image names a member.
+#[must_use]
+pub fn reference(member: &MemberNode) -> PackageRef {
+    PackageRef::Origin(member.origin.clone(), member.name.clone())
+}

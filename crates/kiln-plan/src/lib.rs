@@ -1,0 +1,18 @@
+//! From a project and its lock to actions: reading a project ([`workspace`]), and all that binds the crates below
+//! into one graph.
+
+pub mod action;
+pub mod git;
+pub mod images;
+pub mod imports;
+pub mod locking;
+pub mod plan;
+pub mod recipes;
+pub mod relations;
+pub mod rules;
+pub mod services;
+pub mod workspace;
+
+pub use plan::{ImageNodes, Plan, PlanError};
+pub use services::{MirrorWords, Services, ServicesError, Settings};
+pub use workspace::{LOCK_FILE, Workspace, WorkspaceError};

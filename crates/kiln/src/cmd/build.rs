@@ -1,0 +1,332 @@
+//! `kiln build`
+
+use std::collections::BTreeSet;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kiln_build::graph::{ActionError, Finished, NodeId};
+use kiln_image::outputs::{self, Content};
+use kiln_image::{LayerCompression, Output, OutputError};
+use kiln_model::image::{Compression, Image};
+use kiln_model::lock::Lock;
+use kiln_model::{Architecture, Digest};
+use kiln_plan::action::{Composed, read_layers};
+use kiln_plan::{ImageNodes, Plan, PlanError, Services, Workspace, images};
+
+use crate::cli::Target;
+use crate::context::{Context, Outcome, failed, graph_failed};
+use crate::failure::{Failure, exit};
+use crate::output::say;
+use crate::size;
+
+/// Arguments of `kiln build`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  kiln build                          every image of the project here\n  \
+    kiln build web --output oci-archive one image, as one file\n  \
+    kiln build examples/nginx-prod      a project elsewhere\n  \
+    kiln build --output ?               the output formats")]
+pub struct Build {
+    /// Images and packages: NAME, PROJECT or PROJECT#NAME [default: every image of the project here]
+    #[arg(value_name = "TARGET")]
+    targets: Vec<Target>,
+    /// The format to write, instead of those that the image names; `?` lists them
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Vec<String>,
+    /// The folder to write to [default: `out` in the project]
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Bring `kiln.lock` up to date first
+    #[arg(long)]
+    lock: bool,
+    /// After a failure go on with everything that does not depend on it
+    #[arg(short, long)]
+    keep_going: bool,
+    /// Print what was built as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One format that an image is written in.
+struct Wanted {
+    format: &'static Output,
+    compression: LayerCompression,
+    layers: NonZeroUsize,
+}
+
+/// An image to be built.
+struct Job<'a> {
+    image: &'a Image,
+    nodes: ImageNodes,
+    outputs: Vec<(Wanted, Option<NodeId>)>,
+}
+
+impl Build {
+    /// Builds.
+    pub fn run(&self, context: &Context) -> Outcome {
+        if self.output.iter().any(|format| format == "?") {
+            outputs::outputs().iter().for_each(|output| say!("{:12} {}", output.name, output.summary));
+            return Ok(exit::DONE);
+        }
+        let here = Target { project: PathBuf::from("."), name: None };
+        let targets: &[Target] = if self.targets.is_empty() { std::slice::from_ref(&here) } else { &self.targets };
+        let mut built = Vec::new();
+        // Targets of one project are built together.
+        let mut projects: Vec<&Path> = Vec::new();
+        for target in targets {
+            if !projects.contains(&target.project.as_path()) {
+                projects.push(&target.project);
+            }
+        }
+        for project in projects {
+            let names: Vec<Option<&str>> =
+                targets.iter().filter(|t| t.project == project).map(|t| t.name.as_deref()).collect();
+            self.project(context, project, &names, &mut built)?;
+        }
+        if self.json {
+            say!("{}", serde_json::Value::Array(built));
+        }
+        Ok(exit::DONE)
+    }
+
+    fn project(
+        &self,
+        context: &Context,
+        project: &Path,
+        names: &[Option<&str>],
+        built: &mut Vec<serde_json::Value>,
+    ) -> Outcome<()> {
+        let workspace = context.workspace(&Target { project: project.to_owned(), name: None })?;
+        let services = context.services()?;
+        let mut lock = context.lock(&workspace, &services, self.lock)?;
+        let (images, recipes) = select(&workspace, names)?;
+        let architectures = workspace.project.architectures(services.settings.native);
+        for architecture in architectures.iter().copied() {
+            let several = architectures.len() > 1;
+            let snapshot = lock.clone();
+            let mut plan = Plan::new(&workspace, &snapshot, &services, architecture);
+            let mut nodes = Vec::new();
+            let mut jobs = Vec::new();
+            for image in &images {
+                let outputs = self.outputs(image)?;
+                let image_nodes = plan.image(image).map_err(failed(PlanError::hint))?;
+                nodes.push(image_nodes.compose);
+                let mut wanted = Vec::new();
+                for output in outputs {
+                    let layers = match output.format.content {
+                        Content::Layers => Some(
+                            plan.layers(image, output.compression, output.layers).map_err(failed(PlanError::hint))?,
+                        ),
+                        Content::Tree => None,
+                    };
+                    nodes.extend(layers);
+                    wanted.push((output, layers));
+                }
+                jobs.push(Job { image, nodes: image_nodes, outputs: wanted });
+            }
+            let mut packages = Vec::new();
+            for recipe in &recipes {
+                let variant = workspace.project.variant(recipe);
+                let Some(variant) = variant else { continue };
+                let recipe_nodes = plan.recipe(&variant).map_err(failed(PlanError::hint))?;
+                nodes.push(recipe_nodes.build);
+                packages.push((variant, recipe_nodes.build));
+            }
+            nodes.extend(plan.tests());
+            let finished = plan.run(&nodes, self.keep_going, &*context.progress).map_err(graph_failed)?;
+            if workspace.git.dirty {
+                context.progress.step("Commit", &format!("{}: the project differs from it", workspace.git.version()));
+            }
+            keep(&workspace, &services, architecture, &finished)?;
+            for (variant, node) in packages {
+                let Some(result) = finished.result(node) else { continue };
+                let tree = result.trees.get("tree").map(ToString::to_string).unwrap_or_default();
+                if self.json {
+                    built.push(serde_json::json!({
+                        "package": variant.recipe.as_str(), "architecture": architecture.as_str(), "tree": tree,
+                    }));
+                } else {
+                    say!("{} {tree}", variant.label);
+                }
+            }
+            for job in jobs {
+                let composed = plan.composed(&finished, job.nodes).map_err(failed(ActionError::hint))?;
+                context.keep_ids(&workspace, &lock, &composed.allotted)?;
+                for ((kind, name), id) in allotted(&composed) {
+                    lock.ids.entry((kind, name)).or_insert(id);
+                }
+                for note in &composed.notes {
+                    context.warn(note.message.clone(), note.hint.clone());
+                }
+                self.write(context, &workspace, &services, (architecture, several), &finished, &job, &composed, built)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn outputs(&self, image: &Image) -> Outcome<Vec<Wanted>> {
+        let mut wanted = Vec::new();
+        let find = |name: &str| {
+            outputs::find(name).ok_or_else(|| {
+                let hint = "`kiln build --output ?` lists them".to_owned();
+                Failure::usage(format!("`{name}` is not an output format"), Some(hint))
+            })
+        };
+        let mut add = |name: &str, output: Option<&kiln_model::image::Output>| {
+            let compression = match output.map(|output| output.compression) {
+                Some(Compression::Gzip) => LayerCompression::Gzip,
+                Some(Compression::Zstd) | None => LayerCompression::default(),
+            };
+            let layers = output.and_then(|output| NonZeroU32::new(output.layers)?.try_into().ok());
+            let layers = layers.unwrap_or_else(images::layer_budget);
+            wanted.push(Wanted { format: find(name)?, compression, layers });
+            Ok(())
+        };
+        // A format that the command line names is written as the image wants it, if the image names it too.
+        for name in &self.output {
+            add(name, image.outputs.iter().find(|output| output.format.as_str() == name))?;
+        }
+        if self.output.is_empty() {
+            for output in &image.outputs {
+                add(output.format.as_str(), Some(output))?;
+            }
+        }
+        Ok(wanted)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
+    fn write(
+        &self,
+        context: &Context,
+        workspace: &Workspace,
+        services: &Services,
+        (architecture, several): (Architecture, bool),
+        finished: &Finished,
+        job: &Job<'_>,
+        composed: &Composed,
+        built: &mut Vec<serde_json::Value>,
+    ) -> Outcome<()> {
+        let session = &*services.session;
+        let mut folder = self.folder(workspace)?;
+        if several {
+            folder = folder.join(architecture.as_str());
+            make_folder(&folder)?;
+        }
+        let tree = session.tree(composed.tree).map_err(failed(kiln_store::TreeError::hint))?;
+        let spec = images::spec(job.image, architecture, &workspace.git);
+        // A layer's file is the store's own, without leave to write: gigabytes are neither copied nor kept twice.
+        let blob_path = |digest: &Digest| services.store.object_path(&kiln_model::ObjectId(*digest));
+        for (wanted, layers) in &job.outputs {
+            let layers = match layers.and_then(|node| finished.result(node)) {
+                Some(result) => read_layers(session, result).map_err(failed(ActionError::hint))?,
+                None => Vec::new(),
+            };
+            let request = outputs::Request {
+                spec: &spec,
+                tree: &tree,
+                layers: &layers,
+                objects: session,
+                blob_path: &blob_path,
+                reporter: &*context.progress,
+            };
+            let written = wanted.format.write(&request, &folder).map_err(failed(OutputError::hint))?;
+            if !written.untouched {
+                let what = format!("{} {} ({})", written.path.display(), written.digest.short(), size(written.size));
+                context.progress.step("Wrote", &what);
+            }
+            if self.json {
+                built.push(serde_json::json!({
+                    "image": job.image.name.as_str(), "architecture": architecture.as_str(),
+                    "output": wanted.format.name, "path": written.path, "digest": written.digest.to_string(),
+                    "size": written.size, "tree": composed.tree.to_string(), "commit": workspace.git.version(),
+                }));
+            } else {
+                say!("{} {} {} {}", job.image.name, wanted.format.name, written.digest, written.path.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(&self, workspace: &Workspace) -> Outcome<PathBuf> {
+        if let Some(folder) = &self.to {
+            make_folder(folder)?;
+            return Ok(folder.clone());
+        }
+        let folder = workspace.folder.join("out");
+        make_folder(&folder)?;
+        // What is built is no part of the project: Git leaves it alone, and the project stays clean.
+        let ignore = folder.join(".gitignore");
+        if !ignore.exists() {
+            std::fs::write(&ignore, "*\n").map_err(|error| {
+                Failure::failed(&error, None).within(format!("cannot write `{}`", ignore.display()))
+            })?;
+        }
+        Ok(folder)
+    }
+}
+
+fn make_folder(folder: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::failed(&error, None).within(format!("cannot make `{}`", folder.display())))
+}
+
+/// The images and recipes that names stand for; without any, all images, or all recipes where there is no image.
+fn select<'a>(
+    workspace: &'a Workspace,
+    names: &[Option<&str>],
+) -> Outcome<(Vec<&'a Image>, Vec<kiln_model::PackageName>)> {
+    let project = &workspace.project;
+    let (mut images, mut recipes) = (Vec::new(), Vec::new());
+    for name in names {
+        let Some(name) = name else {
+            images.extend(project.images.values());
+            if project.images.is_empty() {
+                recipes.extend(project.recipes.keys().cloned());
+            }
+            continue;
+        };
+        let image = project.images.values().find(|image| image.name.as_str() == *name);
+        let recipe = project.recipes.keys().find(|recipe| recipe.as_str() == *name);
+        if image.is_none() && recipe.is_none() {
+            let mut known: Vec<&str> = project.images.keys().map(kiln_model::ImageName::as_str).collect();
+            known.extend(project.recipes.keys().map(kiln_model::PackageName::as_str));
+            let hint = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            return Err(Failure::usage(format!("the project has no image or package `{name}`"), Some(hint)));
+        }
+        images.extend(image);
+        recipes.extend(recipe.cloned());
+    }
+    Ok((images, recipes))
+}
+
+type Ids = Vec<((kiln_model::lock::IdKind, kiln_model::name::AccountName), u32)>;
+
+fn allotted(composed: &Composed) -> Ids {
+    use kiln_model::lock::IdKind::{Group, User};
+    let users = composed.allotted.users.iter().map(|(name, id)| ((User, name.clone()), *id));
+    users.chain(composed.allotted.groups.iter().map(|(name, id)| ((Group, name.clone()), *id))).collect()
+}
+
+/// Keeps the results of a build from being cleaned away, until the project's next one.
+pub fn keep(
+    workspace: &Workspace,
+    services: &Services,
+    architecture: Architecture,
+    finished: &Finished,
+) -> Outcome<()> {
+    let folder = workspace.folder.canonicalize().unwrap_or_else(|_| workspace.folder.clone());
+    let name = format!("build {architecture} {}", Digest::of(folder.as_os_str().as_encoded_bytes()).short());
+    let references: Vec<kiln_store::Reference> = finished.keys().map(kiln_store::Reference::Action).collect();
+    // A build that changed nothing writes nothing: a store that can only be read serves it too.
+    let kept = services.store.root_of(&name).map_err(failed(kiln_store::RootError::hint))?;
+    let set = |references: &[kiln_store::Reference]| references.iter().copied().collect::<BTreeSet<_>>();
+    if kept.is_some_and(|kept| set(&kept) == set(&references)) {
+        return Ok(());
+    }
+    services.store.set_root(&name, &references).map_err(failed(kiln_store::RootError::hint))
+}
+
+/// The lock of a command that builds one image, brought up to date where there is none yet.
+pub fn lock_or_make(context: &Context, workspace: &Workspace, services: &Services) -> Outcome<Lock> {
+    context.lock(workspace, services, workspace.lock_text.is_none())
+}

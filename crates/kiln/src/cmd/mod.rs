@@ -1,0 +1,11 @@
+//! One file a command: its arguments, its help, what it does.
+
+pub mod build;
+pub mod fsck;
+pub mod gc;
+pub mod init;
+pub mod lock;
+pub mod run;
+pub mod shell;
+pub mod show;
+pub mod why;

@@ -1,0 +1,153 @@
+//! How a command fails: a message, its causes, what to do about it, and an exit code.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Exit codes, as `kiln --help` documents them.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// It failed.
+    pub const FAILED: u8 = 1;
+    /// Wrong usage or a wrong project.
+    pub const USAGE: u8 = 2;
+    /// A bug in Kiln.
+    pub const BUG: u8 = 255;
+}
+
+/// Why a command ended without doing its job.
+#[derive(Debug)]
+pub struct Failure(Box<Story>);
+
+#[derive(Debug)]
+struct Story {
+    message: String,
+    causes: Vec<String>,
+    /// The end of the log of what failed, and where all of it is.
+    log: Option<(Vec<String>, PathBuf)>,
+    hint: Option<String>,
+    code: u8,
+    /// The message is rendered already, with its places and hints.
+    rendered: bool,
+    /// More failures of the same run.
+    others: Vec<Failure>,
+}
+
+impl Failure {
+    fn new(message: String, hint: Option<String>, code: u8) -> Self {
+        let (causes, log, others) = (Vec::new(), None, Vec::new());
+        Self(Box::new(Story { message, causes, log, hint, code, rendered: false, others }))
+    }
+
+    /// The work failed.
+    pub fn failed(error: &dyn Error, hint: Option<String>) -> Self {
+        let mut failure = Self::new(error.to_string(), hint, exit::FAILED);
+        let mut source = error.source();
+        while let Some(cause) = source {
+            failure.0.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        // An error that only passes another one on says the same as its cause.
+        failure.0.causes.dedup();
+        if failure.0.causes.first() == Some(&failure.0.message) {
+            failure.0.causes.remove(0);
+        }
+        failure
+    }
+
+    /// The command line or the project is wrong.
+    pub fn usage(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self::new(message.into(), hint, exit::USAGE)
+    }
+
+    /// Diagnostics of the project's files, rendered with their places.
+    pub fn project(rendered: String) -> Self {
+        let mut failure = Self::new(rendered, None, exit::USAGE);
+        failure.0.rendered = true;
+        failure
+    }
+
+    /// Several things failed in one run; `hint` is for the run.
+    pub fn several(failures: Vec<Self>, hint: Option<String>) -> Self {
+        let mut failures = failures.into_iter();
+        let Some(mut first) = failures.next() else {
+            return Self::new("it failed".to_owned(), hint, exit::FAILED);
+        };
+        first.0.others = failures.collect();
+        if first.0.hint.is_none() {
+            first.0.hint = hint;
+        }
+        first
+    }
+
+    /// The same failure as the cause of something larger.
+    pub fn within(mut self, message: String) -> Self {
+        let cause = std::mem::replace(&mut self.0.message, message);
+        self.0.causes.insert(0, cause);
+        self
+    }
+
+    /// With the end of a log.
+    pub fn with_log(mut self, tail: &[String], path: &Path) -> Self {
+        self.0.log = Some((tail.to_vec(), path.to_owned()));
+        self
+    }
+
+    /// The same failure with another exit code.
+    pub fn with_code(mut self, code: u8) -> Self {
+        self.0.code = code;
+        self
+    }
+
+    /// The process's exit code.
+    pub fn code(&self) -> u8 {
+        self.0.code
+    }
+
+    /// The text for stderr.
+    pub fn render(&self, colour: bool) -> String {
+        let story = &*self.0;
+        if story.rendered {
+            return story.message.clone();
+        }
+        let (on, off) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let mut text = format!("{on}error{off}: {}\n", story.message);
+        for cause in &story.causes {
+            let _ = writeln!(text, "  caused by: {cause}");
+        }
+        if let Some((tail, path)) = &story.log {
+            for line in tail {
+                let _ = writeln!(text, "  | {line}");
+            }
+            let _ = writeln!(text, "  log: {}", path.display());
+        }
+        if let Some(hint) = &story.hint {
+            let _ = writeln!(text, "  hint: {hint}");
+        }
+        for other in &story.others {
+            text.push_str(&other.render(colour));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_why_and_what_to_do() {
+        let cause = std::io::Error::other("disk on fire");
+        let failure = Failure::failed(&cause, Some("put it out".to_owned())).within("cannot write `x`".to_owned());
+        assert_eq!(failure.render(false), "error: cannot write `x`\n  caused by: disk on fire\n  hint: put it out\n");
+        assert_eq!(failure.code(), exit::FAILED);
+    }
+
+    #[test]
+    fn several_failures_are_all_told() {
+        let one = || Failure::usage("a", None);
+        let text = Failure::several(vec![one(), one()], Some("h".to_owned())).render(false);
+        assert_eq!(text, "error: a\n  hint: h\nerror: a\n");
+    }
+}

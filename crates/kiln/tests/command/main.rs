@@ -1,0 +1,12 @@
+//! The command as its users meet it: the built program, a project in a Git repository, an archive on this disk.
+//! Nothing here opens a socket to another machine. What Kiln promises is tested by name: `law_1_...` to `law_10_...`.
+
+mod world;
+
+mod bad_input;
+mod building;
+mod composing;
+mod laws;
+mod locking;
+mod running;
+mod store;

@@ -1,0 +1,56 @@
+//! A project of 1,000 recipes of which nothing changed.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use super::timing::{Row, measure as time, median};
+use super::web::{commit, repository, write};
+use crate::process::{Outcome, run};
+
+const RECIPES: usize = 1000;
+
+/// Measures it.
+pub fn measure(kiln: &Path, work: &Path, rows: &mut Vec<Row>) -> Outcome {
+    let project = work.join("thousand");
+    let store = work.join("seed");
+    write(
+        &project.join("kiln.yaml"),
+        "kiln: 1\nname: thousand\norigins:\n  debian: { archive: deb, distribution: debian, suite: trixie, \
+         components: [main], max-age: unlimited }\nenvironment: [debian:bash]\n",
+    )?;
+    for index in 0..RECIPES {
+        let mut text = format!("name: p{index}\nversion: 1\nsummary: One of many\nlicense: MIT\n");
+        // Chains of ten: each needs the one before it.
+        if index % 10 > 0 {
+            let _ = writeln!(text, "needs: [p{}]", index - 1);
+        }
+        let _ = write!(
+            text,
+            "build:\n  steps:\n    - run: mkdir -p {{{{ out }}}}/usr/share/p{index} && echo {index} > {{{{ out }}}}/usr/share/p{index}/file\n"
+        );
+        write(&project.join(format!("packages/p{index}/package.yaml")), &text)?;
+    }
+    let mut image = "name: all\npackages:\n".to_owned();
+    (0..RECIPES).for_each(|index| {
+        let _ = writeln!(image, "  - p{index}");
+    });
+    write(&project.join("images/all.yaml"), &image)?;
+    let command = |word: &str| {
+        let mut command = Command::new(kiln);
+        command.arg(word).args(["--quiet", "--store"]).arg(&store).arg(&project);
+        command
+    };
+    repository(&project)?;
+    run(&mut command("lock"))?;
+    commit(&project)?;
+    let first = time(&mut command("build"))?;
+    rows.push(Row::new(format!("kiln build, {RECIPES} recipes, the first time"), first.seconds, Some(first.memory)));
+    let nothing = median(11, |_| time(&mut command("build")))?;
+    rows.push(Row::new(
+        format!("kiln build, {RECIPES} recipes, nothing changed"),
+        nothing.seconds,
+        Some(nothing.memory),
+    ));
+    Ok(())
+}

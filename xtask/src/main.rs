@@ -1,0 +1,46 @@
+//! Development tasks. `cargo xtask help` lists them.
+
+mod architecture;
+mod bench;
+mod generate;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask test [--quick]   every check and test; --quick leaves out the distribution's mirror and the peers
+cargo xtask bench            measurements beside other builders, printed and written to docs/benchmarks.md
+cargo xtask generate         writes the generated documents and schemas
+cargo xtask packages         names the Debian packages that the tests need
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["test"] => test::all(test::Scope::Everything),
+        ["test", "--quick"] => test::all(test::Scope::Quick),
+        ["bench"] => bench::run(),
+        ["generate"] => generate::run(),
+        ["packages"] => {
+            println!("{}", test::PACKAGES.join(" "));
+            Ok(())
+        }
+        ["help" | "--help"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
