@@ -217,7 +217,8 @@ proptest! {
         let mut tree = Dir::default();
         for (n, name) in names.iter().enumerate() {
             let content: Vec<u8> = (0..n * 17_000).map(|i| ((i / 3 * usize::from(seed)) ^ (i >> 9)) as u8).collect();
-            if let Ok(at) = name.parse::<TreePath>() {
+            // A name that begins with `.wh.` is refused: that has a test of its own.
+            if let Some(at) = name.parse::<TreePath>().ok().filter(|at| !at.to_string().contains("/.wh.")) {
                 tree.insert(&at, file(&objects, &content, 0o644, n % 3 == 0)).unwrap();
             }
         }
