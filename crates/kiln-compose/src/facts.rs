@@ -1,4 +1,4 @@
-//! Facts put into effect on the tree: links, directories, files of rules, devices, permissions.
+//! Facts put into effect on the tree: links, directories, declared files, devices, permissions.
 //!
 //! Everything that packages declare is gathered first and checked for agreement, then applied in order of path, links
 //! before the rest: so `/var/run -> /run` is there when something is to be made below `/var/run`. Packages never replace
@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::facts::{DeviceKind, Permission};
+use kiln_model::facts::{DeviceKind, File, FileContent, Permission};
 use kiln_model::name::AccountName;
-use kiln_model::rule::{RuleContent, RuleFile};
 use kiln_model::{Device, Dir, Entry, Facts, FileEntry, Meta, ObjectSink, SymlinkEntry, TreePath};
 
 use crate::accounts::{AccountKind, Accounts, Reference};
@@ -121,8 +120,8 @@ pub(crate) fn apply_members(
     }
     let mut others = Vec::new();
     for (owner, member) in members {
-        for (path, file) in &member.files {
-            let Some(entry) = rule_file(work, *owner, path, file, sink)? else {
+        for (path, file) in &member.facts.files {
+            let Some(entry) = declared_file(work, *owner, path, file, sink)? else {
                 continue;
             };
             others.push(Wanted { path: path.clone(), owner: *owner, entry });
@@ -216,12 +215,12 @@ fn devices(facts: &Facts) -> impl Iterator<Item = (&TreePath, Entry, Permission)
     })
 }
 
-/// What a rule's file would be; nothing when something is there already, as hooks have it.
-fn rule_file(
+/// What a declared file would be; nothing when something is there already, as hooks have it.
+fn declared_file(
     work: &Work,
     owner: OwnerId,
     path: &TreePath,
-    file: &RuleFile,
+    file: &File,
     sink: &dyn ObjectSink,
 ) -> Result<Option<Entry>, ComposeError> {
     let place = work.place(path).map_err(place_error(work, owner))?;
@@ -229,11 +228,11 @@ fn rule_file(
         return Ok(None);
     }
     match &file.content {
-        RuleContent::Literal(text) => {
+        FileContent::Content(text) => {
             let object = sink.put(text.as_bytes())?;
             Ok(Some(Entry::File(FileEntry::plain(object, text.len() as u64, false))))
         }
-        RuleContent::Copy(template) => match work.tree.resolve(template) {
+        FileContent::Copy(template) => match work.tree.resolve(template) {
             Some((_, Some(Entry::File(found)))) => {
                 Ok(Some(Entry::File(FileEntry { hardlinked: false, ..found.clone() })))
             }

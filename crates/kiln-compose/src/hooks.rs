@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kiln_model::facts::{Alternative, Slave};
-use kiln_model::{Dir, Facts, ObjectError, ObjectSource, PackageRecord, TreePath};
+use kiln_model::{Dir, ObjectError, ObjectSource, PackageRecord, TreePath};
 
 use crate::request::Member;
 use crate::rules::RuleSet;
@@ -54,23 +54,10 @@ pub fn prepare(
         }
     }
     if let Some(rule) = rule {
-        merge(&mut member.facts, &rule.facts);
-        member.files.extend(rule.files.clone());
+        // A rule's word goes before the package's own.
+        member.facts.overlay(rule.facts.clone());
     }
     Ok(member)
-}
-
-/// A rule's word goes before the package's own.
-fn merge(facts: &mut Facts, rule: &Facts) {
-    let rule = rule.clone();
-    facts.users.extend(rule.users);
-    facts.groups.extend(rule.groups);
-    facts.directories.extend(rule.directories);
-    facts.links.extend(rule.links);
-    facts.alternatives.extend(rule.alternatives);
-    facts.permissions.extend(rule.permissions);
-    facts.services.extend(rule.services);
-    facts.devices.extend(rule.devices);
 }
 
 /// What a hook comes to.

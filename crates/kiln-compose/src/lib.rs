@@ -26,7 +26,6 @@ pub use accounts::{AccountError, Accounts};
 pub use compose::{Composition, Warning, compose};
 pub use error::{ComposeError, Conflict, Conflicts, PermissionConflict};
 pub use hooks::{Untranslated, prepare};
-pub use kiln_model::rule::{RuleContent, RuleFile};
 pub use layers::Layer;
 pub use owner::{LayerName, Owner, Owners};
 pub use request::{AccountIds, ImageFile, Member, OsRelease, Overlay, Request};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use kiln_model::facts::Mode;
 use kiln_model::name::AccountName;
-use kiln_model::rule::RuleFile;
 use kiln_model::{Architecture, Dir, Facts, ImageName, ObjectId, PackageRecord, PackageRef, TreePath};
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +20,6 @@ pub struct Member {
     pub tree: Arc<Dir>,
     /// What it declares: the record's facts and those of the rules that apply.
     pub facts: Facts,
-    /// Files that rules give it: its hooks would have made them.
-    pub files: BTreeMap<TreePath, RuleFile>,
     /// What is known of its programs and libraries. What is missing is read from the objects.
     pub analysis: Arc<TreeAnalysis>,
     /// Hooks that nothing translates, each with the first line that is not understood.
@@ -34,7 +31,7 @@ impl Member {
     #[must_use]
     pub fn new(record: PackageRecord, tree: Arc<Dir>) -> Self {
         let facts = record.facts.clone();
-        Self { record, tree, facts, files: BTreeMap::new(), analysis: Arc::default(), untranslated: Vec::new() }
+        Self { record, tree, facts, analysis: Arc::default(), untranslated: Vec::new() }
     }
 
     /// With what is known of its programs and libraries.

@@ -173,16 +173,75 @@ pub struct Slave {
     pub name: Option<String>,
 }
 
-/// A service of the image.
+/// A service of the image: a unit of systemd, by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// The unit file, relative to the recipe; none when the package ships it.
+    /// The unit file, relative to the recipe or the project; none when a package ships it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// Start it at boot?
     #[serde(default)]
     pub enabled: bool,
+    /// Can nothing start it?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
+    /// A unit that every user's own manager runs, not the system's?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub user: bool,
+}
+
+/// A file to exist, made where none is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct File {
+    /// Its content.
+    #[serde(flatten)]
+    pub content: FileContent,
+    /// Mode; by default that of the file it is a copy of, or `"0644"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Owner; `root` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountName>,
+    /// Group; `root` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<AccountName>,
+}
+
+/// Where the content of a declared file comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FileContent {
+    /// This text.
+    Content(String),
+    /// The file at this path of the image.
+    Copy(TreePath),
+}
+
+/// A file of other packages that is moved aside, so that the one who declares this can have its path: dpkg-divert(1).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Diversion {
+    /// Where the others' file goes.
+    pub to: TreePath,
+}
+
+/// What can only be made on the machine itself, once: a key, a database cluster, an identity.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FirstBoot {
+    /// What it makes, in a line.
+    pub summary: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// What is there once it is done: it does not run again then.
+    pub creates: TreePath,
+    /// The user that it runs as; `root` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<AccountName>,
+    /// Units that it must be done before.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub before: BTreeSet<String>,
 }
 
 /// A device node or named pipe.
@@ -248,9 +307,61 @@ pub struct Facts {
     /// Device nodes by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub devices: BTreeMap<TreePath, DeviceNode>,
+    /// Files by path, made where nothing is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<TreePath, File>,
+    /// Files of others that are moved aside, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub diversions: BTreeMap<TreePath, Diversion>,
+    /// Kernel parameters by name: sysctl.d(5).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctl: BTreeMap<String, String>,
+    /// Variables of every session: pam_env(8), environment.d(5).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Programs that a user may have as login shell: shells(5).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub shells: BTreeSet<TreePath>,
+    /// What is made on the machine, at its first boot, by name.
+    #[serde(default, rename = "first-boot", skip_serializing_if = "BTreeMap::is_empty")]
+    pub first_boot: BTreeMap<String, FirstBoot>,
 }
 
 impl Facts {
+    /// Adds what `stronger` says. Where both speak of one thing, its word stands.
+    pub fn overlay(&mut self, stronger: Self) {
+        let Self {
+            users,
+            groups,
+            directories,
+            links,
+            alternatives,
+            permissions,
+            services,
+            devices,
+            files,
+            diversions,
+            sysctl,
+            environment,
+            shells,
+            first_boot,
+        } = stronger;
+        self.users.extend(users);
+        self.groups.extend(groups);
+        self.directories.extend(directories);
+        self.links.extend(links);
+        self.alternatives.extend(alternatives);
+        self.permissions.extend(permissions);
+        self.services.extend(services);
+        self.devices.extend(devices);
+        self.files.extend(files);
+        self.diversions.extend(diversions);
+        self.sysctl.extend(sysctl);
+        self.environment.extend(environment);
+        self.shells.extend(shells);
+        self.first_boot.extend(first_boot);
+    }
+
     /// Says nothing?
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -13,14 +13,10 @@
 //!
 //! A rule without facts and files says that the hooks do nothing that an image needs, and why.
 
-use std::collections::BTreeMap;
-
-use crate::diagnostic::{Diagnostics, Problem};
-use crate::facts::Mode;
-use crate::name::AccountName;
-use crate::recipe::{absolute, mode, read_by_path, read_facts};
+use crate::diagnostic::Diagnostics;
+use crate::recipe::{file, read_by_path, read_facts};
 use crate::yaml::{self, Node, Reader};
-use crate::{Facts, PackageName, TreePath};
+use crate::{Facts, PackageName};
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +27,8 @@ pub struct Rule {
     pub versions: Option<VersionRange>,
     /// What the hooks do, and why this stands for it.
     pub reason: String,
-    /// What it declares.
+    /// What it declares; its `files` are among them.
     pub facts: Facts,
-    /// Files that it makes where nothing is.
-    pub files: BTreeMap<TreePath, RuleFile>,
 }
 
 /// How a version must compare to another.
@@ -44,28 +38,6 @@ pub struct VersionRange {
     pub operator: Box<str>,
     /// The other version.
     pub version: Box<str>,
-}
-
-/// A file that a rule makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleFile {
-    /// Where the content comes from.
-    pub content: RuleContent,
-    /// Mode; 0644 when none is given, or the template's.
-    pub mode: Option<Mode>,
-    /// Owner; `root` by default.
-    pub owner: Option<AccountName>,
-    /// Group; `root` by default.
-    pub group: Option<AccountName>,
-}
-
-/// Where the content of a rule's file comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuleContent {
-    /// This text.
-    Literal(String),
-    /// The file at this path of the image.
-    Copy(TreePath),
 }
 
 impl std::str::FromStr for VersionRange {
@@ -107,10 +79,11 @@ fn rule(reader: &Reader<'_>, node: &Node) -> Option<Rule> {
     let packages = fields.require("packages").and_then(|node| reader.each_as::<PackageName>(node));
     let versions = fields.take("versions").and_then(|node| reader.parse::<VersionRange>(node));
     let reason = fields.require("reason").and_then(|node| reader.filled(node)).map(str::to_owned);
-    let facts = fields.take("facts").and_then(|node| read_facts(reader, node)).unwrap_or_default();
+    let mut facts = fields.take("facts").and_then(|node| read_facts(reader, node)).unwrap_or_default();
     let files = fields.take("files").and_then(|node| read_by_path(reader, node, |_, node| file(reader, node)));
     let place = fields.place();
     fields.finish();
+    facts.files.extend(files.unwrap_or_default());
     let packages = packages?;
     if packages.is_empty() {
         reader.wrong(place, "this rule is for no package");
@@ -120,30 +93,7 @@ fn rule(reader: &Reader<'_>, node: &Node) -> Option<Rule> {
         versions: versions.map(|range| range.value),
         reason: reason?,
         facts,
-        files: files.unwrap_or_default(),
     })
-}
-
-fn file(reader: &Reader<'_>, node: &Node) -> Option<RuleFile> {
-    let mut fields = reader.map(node, "a file of a rule")?;
-    let copy = fields.take("copy").and_then(|node| absolute(reader, node));
-    let content = fields.take("content").and_then(|node| reader.text(node));
-    let name = |reader: &Reader<'_>, node: Option<&Node>| node.and_then(|node| reader.parse::<AccountName>(node));
-    let (owner, group) = (name(reader, fields.take("owner")), name(reader, fields.take("group")));
-    let mode = mode(reader, fields.take("mode"));
-    let place = fields.place();
-    fields.finish();
-    let content = match (copy, content) {
-        (Some(template), None) => RuleContent::Copy(template),
-        (None, Some(text)) => RuleContent::Literal(text.to_owned()),
-        _ => {
-            let problem = Problem::new(place, "a file of a rule has either `copy` or `content`");
-            reader.report(problem);
-            return None;
-        }
-    };
-    let value = |name: Option<crate::diagnostic::Spanned<AccountName>>| name.map(|name| name.value);
-    Some(RuleFile { content, mode, owner: value(owner), group: value(group) })
 }
 
 #[cfg(test)]
@@ -156,7 +106,7 @@ mod tests {
         let rules = parse("r.yaml", text).unwrap();
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].versions, Some(VersionRange { operator: ">=".into(), version: "13".into() }));
-        assert_eq!(rules[0].files.len(), 2);
+        assert_eq!(rules[0].facts.files.len(), 2);
         assert_eq!(rules[0].facts.directories.len(), 1);
 
         let bad = "rules:\n  - packages: []\n    versions: 'about 3'\n    reason: ''\n    file: {}\n    files: { /a: { copy: /b, content: c } }\n";

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
+use super::system_facts;
 use crate::TreePath;
 use crate::diagnostic::Problem;
 use crate::facts::{Alternative, DeviceKind, DeviceNode, Directory, Facts, Group, Mode, Permission, Slave, User};
@@ -17,7 +18,9 @@ pub fn read_facts(reader: &Reader<'_>, node: &Node) -> Option<Facts> {
     let (directories, links) = (fields.take("directories"), fields.take("links"));
     let (alternatives, permissions) = (fields.take("alternatives"), fields.take("permissions"));
     let devices = fields.take("devices");
-    fields.refuse("services", "declaring services");
+    let (services, files, diversions) = (fields.take("services"), fields.take("files"), fields.take("diversions"));
+    let (sysctl, environment) = (fields.take("sysctl"), fields.take("environment"));
+    let (shells, first_boot) = (fields.take("shells"), fields.take("first-boot"));
     fields.finish();
     Some(Facts {
         users: named(reader, users, user),
@@ -29,8 +32,18 @@ pub fn read_facts(reader: &Reader<'_>, node: &Node) -> Option<Facts> {
         }),
         alternatives: by_path(reader, alternatives, alternative),
         permissions: by_path(reader, permissions, permission),
-        services: BTreeMap::new(),
+        services: services.and_then(|node| system_facts::services(reader, node)).unwrap_or_default(),
         devices: by_path(reader, devices, device),
+        files: by_path(reader, files, system_facts::file),
+        diversions: by_path(reader, diversions, system_facts::diversion),
+        sysctl: sysctl.and_then(|node| system_facts::sysctl(reader, node)).unwrap_or_default(),
+        environment: environment.and_then(|node| system_facts::environment(reader, node)).unwrap_or_default(),
+        shells: shells
+            .and_then(|node| reader.each(node, |node| absolute(reader, node)))
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        first_boot: first_boot.and_then(|node| system_facts::first_boot(reader, node)).unwrap_or_default(),
     })
 }
 
@@ -90,7 +103,7 @@ pub(crate) fn absolute(reader: &Reader<'_>, node: &Node) -> Option<TreePath> {
     }
 }
 
-fn parsed<T: FromStr<Err: Display>>(reader: &Reader<'_>, node: Option<&Node>) -> Option<T> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(reader: &Reader<'_>, node: Option<&Node>) -> Option<T> {
     node.and_then(|node| reader.parse::<T>(node)).map(|value| value.value)
 }
 
@@ -98,7 +111,7 @@ pub(crate) fn mode(reader: &Reader<'_>, node: Option<&Node>) -> Option<Mode> {
     parsed(reader, node)
 }
 
-fn set<T: FromStr<Err: Display> + Ord>(reader: &Reader<'_>, node: Option<&Node>) -> BTreeSet<T> {
+pub(super) fn set<T: FromStr<Err: Display> + Ord>(reader: &Reader<'_>, node: Option<&Node>) -> BTreeSet<T> {
     let items = node.and_then(|node| reader.each_as::<T>(node)).unwrap_or_default();
     let mut set = BTreeSet::new();
     for item in items {

@@ -8,6 +8,7 @@ mod limits;
 mod read;
 mod source;
 mod steps;
+mod system_facts;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 
 pub use facts::read_facts;
 pub(crate) use facts::{absolute, mode, read_by_path};
+pub(crate) use system_facts::file;
 pub use limits::Limits;
 pub use read::{read, read_need, read_word};
 pub use source::{GitLocation, OutwardLinks, Source, SourceKind};
