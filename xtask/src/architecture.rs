@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kiln-store", &["kiln-model"]),
     ("kiln-import", &["kiln-model", "kiln-archive", "kiln-fetch", "kiln-store"]),
     ("kiln-build", &["kiln-model", "kiln-sys", "kiln-archive", "kiln-fetch", "kiln-store"]),
-    ("kiln-compose", &["kiln-model"]),
+    ("kiln-hooks", &["kiln-model"]),
+    ("kiln-compose", &["kiln-model", "kiln-hooks"]),
     ("kiln-image", &["kiln-model", "kiln-archive"]),
     ("kiln-run", &["kiln-model", "kiln-sys"]),
     (
@@ -26,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "kiln-store",
             "kiln-import",
             "kiln-build",
+            "kiln-hooks",
             "kiln-compose",
             "kiln-image",
         ],

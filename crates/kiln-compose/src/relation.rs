@@ -2,9 +2,9 @@
 //!
 //! Source: Debian policy 7.6.1; the order of versions is that of deb-version(7).
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use kiln_model::debian_version::compare;
 use kiln_model::rule::VersionRange;
 
 use crate::owner::OwnerId;
@@ -69,81 +69,9 @@ fn parse(field: &str) -> Vec<(&str, Option<VersionRange>)> {
     list
 }
 
-/// Compares two Debian versions.
-pub(crate) fn compare(a: &str, b: &str) -> Ordering {
-    fn split(version: &str) -> (u64, &str, &str) {
-        let (epoch, rest) = version.split_once(':').unwrap_or(("0", version));
-        let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, "0"));
-        (epoch.parse().unwrap_or(0), upstream, revision)
-    }
-    let (a, b) = (split(a.trim()), split(b.trim()));
-    a.0.cmp(&b.0).then_with(|| part(a.1, b.1)).then_with(|| part(a.2, b.2))
-}
-
-/// `~` before the end, the end before letters, letters before everything else.
-fn weight(byte: Option<u8>) -> i32 {
-    match byte {
-        Some(b'~') => -1,
-        None | Some(b'0'..=b'9') => 0,
-        Some(b) if b.is_ascii_alphabetic() => i32::from(b),
-        Some(b) => i32::from(b) + 256,
-    }
-}
-
-fn part(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
-    while !a.is_empty() || !b.is_empty() {
-        loop {
-            let (x, y) = (a.first().copied(), b.first().copied());
-            let digit = |byte: Option<u8>| byte.is_none_or(|b| b.is_ascii_digit());
-            if digit(x) && digit(y) {
-                break;
-            }
-            match weight(x).cmp(&weight(y)) {
-                Ordering::Equal => {}
-                order => return order,
-            }
-            a = a.get(1..).unwrap_or_default();
-            b = b.get(1..).unwrap_or_default();
-        }
-        let number = |bytes: &mut &[u8]| {
-            let end = bytes.iter().position(|b| !b.is_ascii_digit()).unwrap_or(bytes.len());
-            let (digits, rest) = bytes.split_at(end);
-            *bytes = rest;
-            let start = digits.iter().position(|b| *b != b'0').unwrap_or(digits.len());
-            digits[start..].to_vec()
-        };
-        let (x, y) = (number(&mut a), number(&mut b));
-        match x.len().cmp(&y.len()).then_with(|| x.cmp(&y)) {
-            Ordering::Equal => {}
-            order => return order,
-        }
-    }
-    Ordering::Equal
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn orders_versions_as_dpkg_does() {
-        for (a, b) in [
-            ("1.0~rc1", "1.0"),
-            ("1.0", "1.0-1"),
-            ("1.0-1", "1.0-1+b1"),
-            ("1.9", "1.10"),
-            ("9", "1:1"),
-            ("1.0a", "1.0+"),
-            ("1.0~~", "1.0~"),
-            ("2.41-12~", "2.41-12"),
-        ] {
-            assert_eq!(compare(a, b), Ordering::Less, "{a} {b}");
-            assert_eq!(compare(b, a), Ordering::Greater, "{b} {a}");
-        }
-        assert_eq!(compare("1.00", "1.0"), Ordering::Equal);
-        assert_eq!(compare("0:1-0", "1"), Ordering::Equal);
-    }
 
     #[test]
     fn reads_relation_fields() {

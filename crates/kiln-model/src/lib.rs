@@ -6,6 +6,7 @@
 
 pub mod builder;
 pub mod capability;
+pub mod debian_version;
 pub mod diagnostic;
 pub mod digest;
 pub mod elf;

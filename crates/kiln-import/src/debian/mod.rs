@@ -12,7 +12,8 @@ pub mod openpgp;
 pub mod relation;
 pub mod release;
 pub mod solver;
-pub mod version;
+
+pub use kiln_model::debian_version as version;
 
 pub use archive::{Access, Archive, ArchiveConfig, ArchiveError, ArchiveState, IndexPin, PoolFile};
 pub use index::{Index, Record, SourceRecord};

@@ -1,0 +1,64 @@
+//! What came of a package's hooks: the result of a reading, and the account of it line by line.
+
+use std::collections::BTreeSet;
+
+use kiln_model::Facts;
+
+/// What the hooks of a package come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// What they declare.
+    pub facts: Facts,
+    /// Every command that would have run, and what became of it, in the order they would have run.
+    pub outcomes: Vec<Outcome>,
+    /// What could not be followed. Nothing is guessed of it.
+    pub unfollowed: Vec<Unfollowed>,
+    /// Triggers that they activate.
+    pub triggers: BTreeSet<String>,
+    /// Questions of debconf whose answers they asked for.
+    pub questions: BTreeSet<String>,
+}
+
+/// A command of a hook and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outcome {
+    /// Where it stands.
+    pub place: Place,
+    /// The command.
+    pub command: String,
+    /// What became of it.
+    pub became: Became,
+}
+
+/// A line of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// `preinst`, `postinst` or `config`.
+    pub script: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// What becomes of a command that does not run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Became {
+    /// A fact, of this kind, about this path or name.
+    Fact(&'static str, String),
+    /// This finalizer derives what it would have made.
+    Finalizer(&'static str),
+    /// It activates a trigger.
+    Trigger(String),
+    /// Nothing, for this reason.
+    Nothing(&'static str),
+}
+
+/// Something in a hook that could not be followed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unfollowed {
+    /// Where it stands.
+    pub place: Place,
+    /// The command or condition.
+    pub text: String,
+    /// Why.
+    pub why: String,
+}

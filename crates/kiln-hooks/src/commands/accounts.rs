@@ -1,0 +1,293 @@
+//! Users and groups: adduser(8), useradd(8) and what asks about them.
+
+use kiln_model::TreePath;
+use kiln_model::name::AccountName;
+
+use super::options::Options;
+use super::{Call, Done, Outcome, Stuck, stuck};
+use crate::account::Became;
+use crate::evaluate::Evaluator;
+use crate::state::{Made, MadeKind};
+use crate::value::{Status, Value};
+
+/// Users that every Debian system has: base-passwd's tables.
+const USERS: &[&str] = &[
+    "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data",
+    "backup", "list", "irc", "_apt", "nobody",
+];
+
+/// Groups that every Debian system has.
+const GROUPS: &[&str] = &[
+    "root", "daemon", "bin", "sys", "adm", "tty", "disk", "lp", "mail", "news", "uucp", "man", "proxy", "kmem",
+    "dialout", "fax", "voice", "cdrom", "floppy", "tape", "sudo", "audio", "dip", "www-data", "backup", "operator",
+    "list", "irc", "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "games", "users", "nogroup",
+];
+
+fn name(text: &str) -> Result<AccountName, Stuck> {
+    text.parse().map_err(|_| Stuck(format!("`{text}` is no name of a user or group").into()))
+}
+
+fn path(text: &str) -> Result<TreePath, Stuck> {
+    crate::paths::tree(text).ok_or_else(|| Stuck(format!("`{text}` is no path of an image").into()))
+}
+
+fn number(text: &str) -> Result<u32, Stuck> {
+    text.parse().map_err(|_| Stuck(format!("`{text}` is no number of a user or group").into()))
+}
+
+const ADDUSER: &[&str] = &[
+    "--system",
+    "--group",
+    "--ingroup=",
+    "--home=",
+    "--no-create-home",
+    "--disabled-login",
+    "--disabled-password",
+    "--gecos=",
+    "--comment=",
+    "--shell=",
+    "--quiet",
+    "--uid=",
+    "--gid=",
+    "--force-badname",
+    "--allow-badname",
+    "--allow-bad-names",
+    "--allow-all-names",
+    "--firstuid=",
+    "--lastuid=",
+    "--firstgid=",
+    "--lastgid=",
+    "--debug",
+    "--verbose",
+    "--add-extra-groups",
+    "-q",
+    "--stdoutmsglevel=",
+    "--stderrmsglevel=",
+    "--logmsglevel=",
+];
+
+/// `adduser --system ... USER`, or `adduser USER GROUP`.
+pub(super) fn adduser(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, ADDUSER)?;
+    match options.operands[..] {
+        [user, group] => member(evaluator, user, group),
+        [group] if options.has(&["--group"]) && !options.has(&["--system"]) => {
+            add_group(evaluator, group, options.get(&["--gid"]))
+        }
+        [user] if options.has(&["--system"]) => {
+            let own_group = options.has(&["--group"]);
+            let user = name(user)?;
+            let home = options.get(&["--home"]);
+            let shell = options.get(&["--shell"]).map(path).transpose()?;
+            let id = options.get(&["--uid"]).map(number).transpose()?;
+            let group = match options.get(&["--ingroup"]) {
+                Some(group) => Some(name(group)?),
+                None if own_group => None,
+                None => Some(name("nogroup")?),
+            };
+            let home_path = home.map(path).transpose()?;
+            let summary = options.get(&["--gecos", "--comment"]).filter(|text| !text.is_empty()).map(str::to_owned);
+            let makes_home = home_path.clone().filter(|_| !options.has(&["--no-create-home"]));
+            let makes_home = makes_home.filter(|home| home.as_str() != "nonexistent");
+            evaluator.effect(Became::Fact("user", user.to_string()), |effects| {
+                let fact = effects.user(user.clone());
+                fact.id = id.or(fact.id);
+                fact.group = group.clone().or(fact.group.take());
+                fact.home = home_path.clone().or(fact.home.take());
+                fact.shell = shell.or(fact.shell.take());
+                fact.summary = summary.or(fact.summary.take());
+            });
+            if own_group {
+                evaluator.effect(Became::Fact("group", user.to_string()), |effects| {
+                    effects.group(user.clone());
+                });
+            }
+            if let Some(home) = makes_home
+                && evaluator.seen(&home.to_string(), true).is_none()
+            {
+                let group = group.unwrap_or_else(|| user.clone());
+                let made = Made { kind: MadeKind::Directory, mode: None, owner: Some(user), group: Some(group) };
+                evaluator.effect(Became::Fact("directory", home.to_string()), |effects| {
+                    effects.made.insert(home.clone(), made);
+                });
+            }
+            Done::quietly()
+        }
+        _ => stuck("adding a user that can log in is not followed"),
+    }
+}
+
+pub(super) fn addgroup(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, ADDUSER)?;
+    match options.operands[..] {
+        [group] => add_group(evaluator, group, options.get(&["--gid"])),
+        [user, group] => member(evaluator, user, group),
+        _ => stuck("this use of `addgroup` is not followed"),
+    }
+}
+
+fn add_group(evaluator: &mut Evaluator<'_>, group: &str, id: Option<&str>) -> Outcome {
+    let (group, id) = (name(group)?, id.map(number).transpose()?);
+    evaluator.effect(Became::Fact("group", group.to_string()), |effects| {
+        let fact = effects.group(group.clone());
+        fact.id = id.or(fact.id);
+    });
+    Done::quietly()
+}
+
+fn member(evaluator: &mut Evaluator<'_>, user: &str, group: &str) -> Outcome {
+    let (user, group) = (name(user)?, name(group)?);
+    evaluator.effect(Became::Fact("member", format!("{user} of {group}")), |effects| {
+        effects.group(group).members.insert(user);
+    });
+    Done::quietly()
+}
+
+pub(super) fn groupadd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, &["-r", "--system", "-f", "--force", "-g=", "--gid="])?;
+    match options.operands[..] {
+        [group] => add_group(evaluator, group, options.get(&["-g", "--gid"])),
+        _ => stuck("this use of `groupadd` is not followed"),
+    }
+}
+
+pub(super) fn useradd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let known = [
+        "-r",
+        "--system",
+        "-g=",
+        "--gid=",
+        "-d=",
+        "--home-dir=",
+        "--home=",
+        "-s=",
+        "--shell=",
+        "-c=",
+        "--comment=",
+        "-u=",
+        "--uid=",
+        "-M",
+        "--no-create-home",
+        "-N",
+        "--no-user-group",
+        "-U",
+        "--user-group",
+        "-G=",
+        "--groups=",
+        "-m",
+        "--create-home",
+    ];
+    let options = Options::read(&words, &known)?;
+    let [user] = options.operands[..] else { return stuck("this use of `useradd` is not followed") };
+    if options.has(&["-m", "--create-home"]) {
+        return stuck("a home with the files of a skeleton is not followed");
+    }
+    let user = name(user)?;
+    let group = options.get(&["-g", "--gid"]).map(name).transpose()?;
+    let home = options.get(&["-d", "--home-dir", "--home"]).map(path).transpose()?;
+    let shell = options.get(&["-s", "--shell"]).map(path).transpose()?;
+    let id = options.get(&["-u", "--uid"]).map(number).transpose()?;
+    let summary = options.get(&["-c", "--comment"]).filter(|text| !text.is_empty()).map(str::to_owned);
+    let groups = options.get(&["-G", "--groups"]).unwrap_or_default();
+    let groups = groups.split(',').filter(|group| !group.is_empty()).map(name).collect::<Result<Vec<_>, _>>()?;
+    evaluator.effect(Became::Fact("user", user.to_string()), |effects| {
+        let fact = effects.user(user.clone());
+        (fact.id, fact.group, fact.home, fact.shell, fact.summary) = (id, group, home, shell, summary);
+        fact.groups.extend(groups);
+    });
+    Done::quietly()
+}
+
+pub(super) fn usermod(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let known = [
+        "-a",
+        "--append",
+        "-G=",
+        "--groups=",
+        "-d=",
+        "--home=",
+        "-s=",
+        "--shell=",
+        "-c=",
+        "--comment=",
+        "-L",
+        "--lock",
+        "-g=",
+        "--gid=",
+    ];
+    let options = Options::read(&words, &known)?;
+    let [user] = options.operands[..] else { return stuck("this use of `usermod` is not followed") };
+    for group in options.get(&["-G", "--groups"]).unwrap_or_default().split(',').filter(|group| !group.is_empty()) {
+        member(evaluator, user, group)?;
+    }
+    let user = name(user)?;
+    let home = options.get(&["-d", "--home"]).map(path).transpose()?;
+    let shell = options.get(&["-s", "--shell"]).map(path).transpose()?;
+    let group = options.get(&["-g", "--gid"]).map(name).transpose()?;
+    let summary = options.get(&["-c", "--comment"]).map(str::to_owned);
+    if home.is_some() || shell.is_some() || group.is_some() || summary.is_some() {
+        evaluator.effect(Became::Fact("user", user.to_string()), |effects| {
+            let fact = effects.user(user.clone());
+            fact.home = home.or(fact.home.take());
+            fact.shell = shell.or(fact.shell.take());
+            fact.group = group.or(fact.group.take());
+            fact.summary = summary.or(fact.summary.take());
+        });
+    }
+    Done::quietly()
+}
+
+/// `gpasswd -a USER GROUP`.
+pub(super) fn gpasswd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    match call.arguments.known()?[..] {
+        ["-a", user, group] => member(evaluator, user, group),
+        _ => stuck("this use of `gpasswd` is not followed"),
+    }
+}
+
+fn is_user(evaluator: &Evaluator<'_>, user: &str) -> bool {
+    USERS.contains(&user)
+        || user.parse().is_ok_and(|user: AccountName| evaluator.state.effects.facts.users.contains_key(&user))
+}
+
+fn is_group(evaluator: &Evaluator<'_>, group: &str) -> bool {
+    let facts = &evaluator.state.effects.facts;
+    GROUPS.contains(&group)
+        || group.parse().is_ok_and(|group: AccountName| {
+            facts.groups.contains_key(&group) || facts.users.get(&group).is_some_and(|user| user.group.is_none())
+        })
+}
+
+/// `getent passwd NAME`: whoever the hook has not added is not there, but for those that every system has.
+pub(super) fn getent(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
+    let found = match words[..] {
+        ["passwd" | "shadow", user] => is_user(evaluator, user),
+        ["group" | "gshadow", group] => is_group(evaluator, group),
+        _ => return Done::unknown("who is on the system is not known"),
+    };
+    if found {
+        return Ok(Done { status: Status::SUCCESS, output: Value::unknown("the numbers of accounts are given later") });
+    }
+    Ok(Done { status: Status::Known(2), output: Value::empty() })
+}
+
+/// `id`: who it is, or whether somebody is there.
+pub(super) fn id(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let operands: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with('-')).collect();
+    match operands[..] {
+        [] if words.contains(&"-n") || words.contains(&"-un") => Done::prints("root\n"),
+        [] => Done::prints("0\n"),
+        [user] if is_user(evaluator, user) => {
+            Ok(Done { status: Status::SUCCESS, output: Value::unknown("the numbers of accounts are given later") })
+        }
+        _ => Ok(Done { status: Status::FAILURE, output: Value::empty() }),
+    }
+}

@@ -1,0 +1,225 @@
+//! The package manager's own commands: dpkg(1), dpkg-divert(1), dpkg-statoverride(1), ucf(1).
+
+use std::cmp::Ordering;
+
+use kiln_model::TreePath;
+use kiln_model::debian_version::compare;
+use kiln_model::facts::{Diversion, Mode, Permission};
+
+use super::options::Options;
+use super::{Call, Done, Outcome, Stuck, stuck};
+use crate::account::Became;
+use crate::evaluate::Evaluator;
+use crate::state::{Made, MadeKind};
+use crate::value::{Status, Value};
+use crate::world::Seen;
+
+fn path(text: &str) -> Result<TreePath, Stuck> {
+    crate::paths::tree(text).ok_or_else(|| Stuck(format!("`{text}` is no path of an image").into()))
+}
+
+pub(super) fn dpkg(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    match words[..] {
+        ["--compare-versions", left, operator, right] => versions(left, operator, right),
+        ["--compare-versions", left, operator] => versions(left, operator, ""),
+        ["--print-architecture"] => Done::prints(format!("{}\n", evaluator.world.architecture())),
+        ["--print-foreign-architectures"] => Done::quietly(),
+        ["-s" | "--status" | "-l" | "--list", package] => Done::says(installed(evaluator, package)),
+        ["-L" | "--listfiles", package] => Ok(Done {
+            status: Status::of(installed(evaluator, package)),
+            output: Value::unknown("which files a package has is not followed"),
+        }),
+        [word, ..] if word.starts_with("--assert-") || word.starts_with("--validate-") => Done::quietly(),
+        ["-S" | "--search", ..] => Done::unknown("which package has a file is not followed"),
+        _ => stuck(format!("`dpkg {}` is not followed", words.join(" "))),
+    }
+}
+
+fn installed(evaluator: &Evaluator<'_>, package: &str) -> bool {
+    evaluator.world.package(package.split(':').next().unwrap_or(package)).is_some()
+}
+
+/// dpkg(1): an empty version is before all others, but for the operators that end in `-nl`.
+fn versions(left: &str, operator: &str, right: &str) -> Outcome {
+    let late = operator.ends_with("-nl");
+    let order = match (left.is_empty(), right.is_empty()) {
+        (true, true) => Ordering::Equal,
+        (true, false) if late => Ordering::Greater,
+        (true, false) => Ordering::Less,
+        (false, true) if late => Ordering::Less,
+        (false, true) => Ordering::Greater,
+        (false, false) => compare(left, right),
+    };
+    Done::says(match operator {
+        "lt" | "lt-nl" | "<<" => order.is_lt(),
+        "le" | "le-nl" | "<=" | "<" => order.is_le(),
+        "eq" | "=" => order.is_eq(),
+        "ne" => order.is_ne(),
+        "ge" | "ge-nl" | ">=" | ">" => order.is_ge(),
+        "gt" | "gt-nl" | ">>" => order.is_gt(),
+        _ => return stuck(format!("`{operator}` does not compare versions")),
+    })
+}
+
+/// `dpkg-query`, for whether a package is there and which version it has.
+pub(super) fn query(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    if words.iter().any(|word| matches!(*word, "--search" | "-S" | "-L" | "--listfiles" | "--control-path" | "-c")) {
+        return Done::unknown("which files a package has is not followed");
+    }
+    let known = ["-W", "--show", "-f=", "--showformat=", "-l", "--list", "-s", "--status", "--no-pager"];
+    let options = Options::read(&words, &known)?;
+    let [package] = options.operands[..] else { return Done::unknown("which packages there are is not followed") };
+    if package.contains(['*', '?']) {
+        return Done::unknown("which packages there are is not followed");
+    }
+    let name = package.split(':').next().unwrap_or(package);
+    let Some(version) = evaluator.world.package(name) else {
+        return Ok(Done { status: Status::FAILURE, output: Value::empty() });
+    };
+    let format = options.get(&["-f", "--showformat"]).unwrap_or("${Package}\t${Version}\n");
+    let fields = [
+        ("${Package}", name),
+        ("${Version}", version.as_str()),
+        ("${Status}", "install ok installed"),
+        ("${db:Status-Status}", "installed"),
+        ("${db:Status-Abbrev}", "ii "),
+        ("\\n", "\n"),
+        ("\\t", "\t"),
+    ];
+    let text = fields.iter().fold(format.to_owned(), |text, (field, value)| text.replace(field, value));
+    if text.contains("${") { Done::unknown("this field of a package is not followed") } else { Done::prints(text) }
+}
+
+/// `dpkg-divert`. A guard against files of packages that do not know that `/usr` is merged has no use: in an image it is.
+pub(super) fn divert(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let known = [
+        "--package=",
+        "--divert=",
+        "--rename",
+        "--no-rename",
+        "--add",
+        "--remove",
+        "--quiet",
+        "--local",
+        "--list",
+        "--truename",
+        "--listpackage",
+        "--test",
+    ];
+    let options = Options::read(&words, &known)?;
+    if options.has(&["--truename"]) {
+        return Done::prints(format!("{}\n", options.operands.first().copied().unwrap_or_default()));
+    }
+    if options.has(&["--list", "--listpackage"]) {
+        return Done::quietly();
+    }
+    if options.has(&["--remove"]) {
+        evaluator.note(Became::Nothing("a fresh system has no diversion to remove"));
+        return Done::quietly();
+    }
+    let [from] = options.operands[..] else { return stuck("which file is diverted is not said") };
+    let to = options.get(&["--divert"]).map_or_else(|| format!("{from}.distrib"), str::to_owned);
+    if to.ends_with(".usr-is-merged") {
+        evaluator.note(Became::Nothing("`/usr` is merged in every image"));
+        return Done::quietly();
+    }
+    let (from, to) = (path(from)?, path(&to)?);
+    evaluator.effect(Became::Fact("diversion", from.to_string()), |effects| {
+        effects.facts.diversions.insert(from, Diversion { to });
+    });
+    Done::quietly()
+}
+
+pub(super) fn statoverride(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let known =
+        ["--add", "--remove", "--list", "--update", "--force", "--force-all", "--force-statoverride-add", "--quiet"];
+    let options = Options::read(&words, &known)?;
+    if options.has(&["--list"]) {
+        // A fresh system has none.
+        return Done::says(false);
+    }
+    if options.has(&["--remove"]) {
+        return Done::quietly();
+    }
+    let [user, group, mode, file] = options.operands[..] else {
+        return stuck("this use of `dpkg-statoverride` is not followed");
+    };
+    let account =
+        |text: &str| text.parse().map_err(|_| Stuck(format!("`{text}` is no name of a user or group").into()));
+    let Ok(bits) = u16::from_str_radix(mode, 8) else { return stuck(format!("the mode `{mode}` is not followed")) };
+    let permission = Permission {
+        owner: Some(account(user)?),
+        group: Some(account(group)?),
+        mode: Some(Mode::new(bits)),
+        ..Permission::default()
+    };
+    let path = path(file)?;
+    evaluator.effect(Became::Fact("permission", path.to_string()), |effects| match effects.made.get_mut(&path) {
+        Some(made) => (made.owner, made.group, made.mode) = (permission.owner, permission.group, permission.mode),
+        None => {
+            effects.permissions.insert(path.clone(), permission);
+        }
+    });
+    Done::quietly()
+}
+
+pub(super) fn trigger(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, &["--no-await", "--await", "--by-package=", "--check-supported", "--no-act"])?;
+    if options.has(&["--check-supported"]) {
+        return Done::quietly();
+    }
+    for name in options.operands {
+        let name = name.to_owned();
+        evaluator.effect(Became::Trigger(name.clone()), |effects| {
+            effects.triggers.insert(name);
+        });
+    }
+    Done::quietly()
+}
+
+/// `dpkg-maintscript-helper`: everything it does concerns what an earlier version left.
+pub(super) fn maintscript_helper(evaluator: &mut Evaluator<'_>, _: &Call<'_>) -> Outcome {
+    evaluator.note(Became::Nothing("it mends what an earlier version left; a fresh system has none"));
+    Done::quietly()
+}
+
+/// `ucf NEW DESTINATION`: where nothing is, the new file.
+pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let known = [
+        "--three-way",
+        "--debconf-ok",
+        "--debconf-template=",
+        "--sum-file=",
+        "--src-dir=",
+        "--purge",
+        "-p",
+        "--debug=",
+        "-v",
+        "--state-dir=",
+    ];
+    let options = Options::read(&words, &known)?;
+    if options.has(&["--purge", "-p"]) {
+        return Done::quietly();
+    }
+    let [new, destination] = options.operands[..] else { return stuck("this use of `ucf` is not followed") };
+    let (from, to) = (path(new)?, path(destination)?);
+    let kind = match evaluator.state.effects.made.get(&from).map(|made| made.kind.clone()) {
+        Some(MadeKind::Unknown(why)) => return stuck(format!("what it writes to `{to}` is not known: {why}")),
+        Some(kind) => kind,
+        None if matches!(evaluator.seen(new, true), Some(Seen::File { .. })) => MadeKind::Copy(from),
+        None => return Ok(Done { status: Status::FAILURE, output: Value::empty() }),
+    };
+    if !evaluator.state.effects.made.contains_key(&to) && evaluator.seen(destination, true).is_some() {
+        return stuck(format!("it changes `{to}`, which a package ships"));
+    }
+    evaluator.effect(Became::Fact("file", to.to_string()), |effects| {
+        effects.made.insert(to.clone(), Made { mode: Some(Mode::new(0o644)), ..Made::new(kind) });
+    });
+    Done::quietly()
+}

@@ -1,0 +1,114 @@
+//! What may be done with a file: `chmod`, `setcap`.
+
+use std::collections::BTreeSet;
+
+use kiln_model::TreePath;
+use kiln_model::facts::Mode;
+
+use super::super::options::Options;
+use super::super::{Call, Done, Outcome, Stuck, stuck};
+use super::{fails, octal, owners, place};
+use crate::account::Became;
+use crate::evaluate::Evaluator;
+use crate::state::MadeKind;
+use crate::world::Seen;
+
+pub(in crate::commands) fn chmod(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    // A mode may begin with `-`, as in `chmod -x`.
+    let known = ["-R", "--recursive", "-f", "-v", "-c", "--quiet", "--silent"];
+    let (options, modes): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| known.contains(word) || (word.starts_with("--") && **word != "--"));
+    let options = Options::read(&options, &known)?;
+    let Some((mode, targets)) = modes.split_first() else { return stuck("which mode it gets is not said") };
+    let targets: Vec<&str> = targets.iter().copied().filter(|target| *target != "--").collect();
+    owners::each(evaluator, &targets, options.has(&["-R", "--recursive"]), |evaluator, path| {
+        let changed = changed(evaluator, path, mode)?;
+        set(evaluator, path, changed);
+        Ok(())
+    })
+}
+
+/// The mode that a path has after a change.
+fn changed(evaluator: &Evaluator<'_>, path: &TreePath, change: &str) -> Result<Mode, Stuck> {
+    if change.bytes().all(|b| b.is_ascii_digit()) {
+        return octal(change);
+    }
+    let is_directory = evaluator.seen(&path.to_string(), true) == Some(Seen::Directory);
+    let mut bits = current(evaluator, path)?.bits();
+    for clause in change.split(',') {
+        let Some(at) = clause.find(['+', '-', '=']) else {
+            return stuck(format!("the mode `{change}` is not followed"));
+        };
+        let (who, rest) = clause.split_at(at);
+        let who = if who.is_empty() || who == "a" { "ugo" } else { who };
+        let mut wanted = 0;
+        for letter in rest[1..].chars() {
+            let for_all = match letter {
+                'r' => 0o444,
+                'w' => 0o222,
+                'x' => 0o111,
+                'X' if is_directory || bits & 0o111 != 0 => 0o111,
+                'X' => 0,
+                's' => 0o6000,
+                't' => 0o1000,
+                _ => return stuck(format!("the mode `{change}` is not followed")),
+            };
+            wanted |= for_all;
+        }
+        let mut mask = 0;
+        for letter in who.chars() {
+            mask |= match letter {
+                'u' => 0o4700,
+                'g' => 0o2070,
+                'o' => 0o1007,
+                _ => return stuck(format!("the mode `{change}` is not followed")),
+            };
+        }
+        match &rest[..1] {
+            "+" => bits |= wanted & mask,
+            "-" => bits &= !(wanted & mask),
+            _ => bits = (bits & !(mask & 0o777)) | (wanted & mask),
+        }
+    }
+    Ok(Mode::new(bits))
+}
+
+fn current(evaluator: &Evaluator<'_>, path: &TreePath) -> Result<Mode, Stuck> {
+    if let Some(made) = evaluator.state.effects.made.get(path) {
+        let default = if made.kind == MadeKind::Directory { 0o755 } else { 0o644 };
+        return Ok(made.mode.unwrap_or(Mode::new(default)));
+    }
+    if let Some(mode) = evaluator.state.effects.permissions.get(path).and_then(|permission| permission.mode) {
+        return Ok(mode);
+    }
+    let mode = evaluator.world.mode(path).map(Mode::new);
+    mode.ok_or_else(|| Stuck(format!("which mode `{path}` has is not known").into()))
+}
+
+/// Gives a path a mode.
+pub(super) fn set(evaluator: &mut Evaluator<'_>, path: &TreePath, mode: Mode) {
+    evaluator.effect(Became::Fact("permission", path.to_string()), |effects| match effects.made.get_mut(path) {
+        Some(made) => made.mode = Some(mode),
+        None => effects.permissions.entry(path.clone()).or_default().mode = Some(mode),
+    });
+}
+
+/// `setcap CAPABILITIES FILE`, for sets that are permitted and effective.
+pub(in crate::commands) fn setcap(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let words: Vec<&str> = words.into_iter().filter(|word| *word != "-q").collect();
+    let [capabilities, file] = words[..] else { return stuck("this use of `setcap` is not followed") };
+    let names = capabilities.strip_suffix("+ep").or_else(|| capabilities.strip_suffix("=ep"));
+    let names = names.or_else(|| capabilities.strip_suffix("=pe")).or_else(|| capabilities.strip_suffix("+pe"));
+    let Some(names) = names else { return stuck(format!("the capabilities `{capabilities}` are not followed")) };
+    let path = place(evaluator, file)?;
+    if evaluator.seen(file, true).is_none() {
+        return fails();
+    }
+    let names: BTreeSet<String> = names.split(',').map(str::to_lowercase).collect();
+    evaluator.effect(Became::Fact("permission", path.to_string()), |effects| {
+        effects.permissions.entry(path.clone()).or_default().capabilities = names;
+    });
+    Done::quietly()
+}

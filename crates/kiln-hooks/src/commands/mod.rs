@@ -1,0 +1,243 @@
+//! The commands that hooks call: one table, by name. What is not in it is not followed.
+//!
+//! To add one: write a handler in the file that is about its kind, or give a reason in [`nothing`], and a row here.
+
+mod accounts;
+mod alternatives;
+mod debconf;
+mod dpkg;
+mod files;
+mod nothing;
+mod options;
+mod services;
+mod text;
+
+use std::rc::Rc;
+
+use crate::evaluate::Evaluator;
+use crate::value::{Status, Value};
+use crate::world::Seen;
+
+/// A command with its arguments.
+pub(crate) struct Call<'a> {
+    /// Its name, without a folder.
+    pub name: &'a str,
+    /// What it is given.
+    pub arguments: Arguments<'a>,
+}
+
+/// The arguments of a command.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments<'a>(pub &'a [Value]);
+
+impl<'a> Arguments<'a> {
+    /// All of them, which must be known.
+    pub fn known(self) -> Result<Vec<&'a str>, Stuck> {
+        let known = |value: &'a Value| match value {
+            Value::Known(text) => Ok(text.as_str()),
+            Value::Unknown(why) => Err(Stuck(format!("an argument is not known: {why}").into())),
+        };
+        self.0.iter().map(known).collect()
+    }
+}
+
+/// What a command comes to.
+pub(crate) struct Done {
+    pub status: Status,
+    pub output: Value,
+}
+
+/// Why a command is not followed.
+pub(crate) struct Stuck(pub Rc<str>);
+
+/// What a handler gives.
+pub(crate) type Outcome = Result<Done, Stuck>;
+
+/// Follows a command.
+pub(crate) type Handler = fn(&mut Evaluator<'_>, &Call<'_>) -> Outcome;
+
+impl Done {
+    /// It succeeds and prints nothing.
+    pub const fn quietly() -> Outcome {
+        Ok(Self { status: Status::SUCCESS, output: Value::Known(String::new()) })
+    }
+
+    /// It succeeds and prints this.
+    pub fn prints(text: impl Into<Value>) -> Outcome {
+        Ok(Self { status: Status::SUCCESS, output: text.into() })
+    }
+
+    /// It says yes or no.
+    pub fn says(holds: bool) -> Outcome {
+        Ok(Self { status: Status::of(holds), output: Value::empty() })
+    }
+
+    /// Neither how it ends nor what it prints can be known; it does nothing.
+    pub fn unknown(why: impl Into<Rc<str>>) -> Outcome {
+        let why = why.into();
+        Ok(Self { status: Status::Unknown(Rc::clone(&why)), output: Value::Unknown(why) })
+    }
+}
+
+/// It is not followed, for this reason.
+pub(crate) fn stuck<T>(why: impl Into<Rc<str>>) -> Result<T, Stuck> {
+    Err(Stuck(why.into()))
+}
+
+const TABLE: &[(&[&str], Handler)] = &[
+    (&["adduser"], accounts::adduser),
+    (&["addgroup"], accounts::addgroup),
+    (&["useradd"], accounts::useradd),
+    (&["groupadd"], accounts::groupadd),
+    (&["usermod"], accounts::usermod),
+    (&["gpasswd"], accounts::gpasswd),
+    (&["getent"], accounts::getent),
+    (&["id"], accounts::id),
+    (&["update-alternatives"], alternatives::update_alternatives),
+    (&["db_get"], debconf::get),
+    (&["db_set"], debconf::set),
+    (&["db_input", "db_go", "db_fget"], debconf::ask),
+    (
+        &[
+            "db_version",
+            "db_stop",
+            "db_capb",
+            "db_title",
+            "db_settitle",
+            "db_subst",
+            "db_fset",
+            "db_reset",
+            "db_purge",
+            "db_unregister",
+            "db_register",
+            "db_beginblock",
+            "db_endblock",
+            "db_metaget",
+            "db_info",
+            "db_progress",
+            "db_clear",
+            "db_x_loadtemplatefile",
+        ],
+        debconf::say,
+    ),
+    (&["dpkg"], dpkg::dpkg),
+    (&["dpkg-query"], dpkg::query),
+    (&["dpkg-divert"], dpkg::divert),
+    (&["dpkg-statoverride"], dpkg::statoverride),
+    (&["dpkg-trigger"], dpkg::trigger),
+    (&["dpkg-maintscript-helper"], dpkg::maintscript_helper),
+    (&["ucf"], dpkg::ucf),
+    (&["mkdir"], files::mkdir),
+    (&["install"], files::install),
+    (&["chown"], files::chown),
+    (&["chgrp"], files::chgrp),
+    (&["chmod"], files::chmod),
+    (&["setcap"], files::setcap),
+    (&["touch"], files::touch),
+    (&["ln"], files::ln),
+    (&["cp"], files::cp),
+    (&["mv"], files::mv),
+    (&["rm", "unlink"], files::rm),
+    (&["rmdir"], files::rmdir),
+    (&["mktemp", "tempfile"], files::mktemp),
+    (&["deb-systemd-helper"], services::helper),
+    (&["systemctl"], services::systemctl),
+    (&["echo"], text::echo),
+    (&["printf"], text::printf),
+    (&["cat"], text::cat),
+    (&["grep", "egrep", "fgrep"], text::grep),
+    (&["sed"], text::sed),
+    (&["cut"], text::cut),
+    (&["tr"], text::tr),
+    (&["head", "tail", "sort", "uniq", "wc", "awk", "perl", "find", "comm", "diff", "xargs", "tee"], text::other),
+    (&["basename"], text::basename),
+    (&["dirname"], text::dirname),
+    (&["readlink", "realpath"], text::readlink),
+    (&["ls"], text::ls),
+    (&["expr", "seq"], text::other),
+    (&["cmp"], text::cmp),
+    (
+        &["md5sum", "sha1sum", "sha256sum", "stat", "date", "uname", "hostname", "openssl", "file", "readelf"],
+        text::other,
+    ),
+];
+
+/// The handler of a command.
+pub(crate) fn find(name: &str) -> Option<Handler> {
+    let row = TABLE.iter().find(|(names, _)| names.contains(&name));
+    row.map(|(_, handler)| *handler).or_else(|| nothing::find(name).map(|_| nothing::run as Handler))
+}
+
+/// Programs of packages that every system has which runs hooks: a hook may count on them, whatever is in the image.
+const ASSUMED: &[&str] = &[
+    "awk",
+    "cat",
+    "chgrp",
+    "chmod",
+    "chown",
+    "cp",
+    "deb-systemd-helper",
+    "deb-systemd-invoke",
+    "dpkg",
+    "dpkg-divert",
+    "dpkg-maintscript-helper",
+    "dpkg-query",
+    "dpkg-statoverride",
+    "dpkg-trigger",
+    "find",
+    "getent",
+    "grep",
+    "id",
+    "install",
+    "invoke-rc.d",
+    "ldconfig",
+    "ln",
+    "mkdir",
+    "mv",
+    "perl",
+    "readlink",
+    "rm",
+    "rmdir",
+    "sed",
+    "service",
+    "sh",
+    "sort",
+    "stat",
+    "touch",
+    "update-alternatives",
+    "update-rc.d",
+    "which",
+];
+
+/// Is it one of the programs that a hook may count on?
+pub(crate) fn is_assumed(path: &str) -> bool {
+    let folders = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"];
+    folders.iter().any(|folder| path.strip_prefix(folder).is_some_and(|name| ASSUMED.contains(&name)))
+}
+
+/// Where a program is, by the fixed search path.
+pub(crate) fn path_of(evaluator: &Evaluator<'_>, name: &str) -> Option<String> {
+    let is_program = |path: &str| {
+        is_assumed(path) || matches!(evaluator.seen(path, true), Some(Seen::File { executable: true, .. }))
+    };
+    if name.contains('/') {
+        return is_program(name).then(|| name.to_owned());
+    }
+    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    folders.iter().map(|folder| format!("{folder}/{name}")).find(|path| is_program(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_one_row() {
+        let mut seen = BTreeSet::new();
+        for name in TABLE.iter().flat_map(|(names, _)| names.iter()).chain(nothing::names()) {
+            assert!(seen.insert(*name), "`{name}` has two rows");
+        }
+    }
+}

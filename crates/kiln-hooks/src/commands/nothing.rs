@@ -1,0 +1,87 @@
+//! Commands that leave nothing in a fresh image, and why; or whose work a finalizer does.
+
+use super::{Call, Done, Outcome};
+use crate::account::Became;
+use crate::evaluate::Evaluator;
+
+const RUNNING: &str = "nothing runs while an image is made";
+const SYSV: &str = "links for an init that no image has";
+const LATER: &str = "something that concerns the running machine only";
+
+enum Why {
+    Nothing(&'static str),
+    Finalizer(&'static str),
+}
+
+use Why::{Finalizer, Nothing};
+
+const TABLE: &[(&[&str], Why)] = &[
+    (&["invoke-rc.d", "deb-systemd-invoke", "service", "initctl", "start", "stop", "restart"], Nothing(RUNNING)),
+    (&["kill", "killall", "pkill", "sleep", "sync", "start-stop-daemon", "reload"], Nothing(RUNNING)),
+    (&["update-rc.d", "insserv"], Nothing(SYSV)),
+    (
+        &["udevadm", "modprobe", "apparmor_parser", "restorecon", "sysctl", "logger", "dbus-send", "busctl"],
+        Nothing(LATER),
+    ),
+    (&["systemd-machine-id-setup", "systemd-random-seed", "bootctl"], Nothing(LATER)),
+    (&["ldconfig"], Finalizer("ld.so.cache")),
+    (&["update-passwd", "pwconv", "grpconv", "shadowconfig", "systemd-sysusers"], Finalizer("accounts")),
+    (&["systemd-tmpfiles"], Finalizer("tmpfiles")),
+    (&["pam-auth-update"], Finalizer("pam")),
+    (&["update-ca-certificates"], Finalizer("ca-certificates")),
+    (&["update-shells", "remove-shell"], Finalizer("shells")),
+    (&["systemd-hwdb"], Finalizer("hwdb")),
+    (&["journalctl"], Finalizer("journal-catalog")),
+    (&["depmod"], Finalizer("depmod")),
+    (&["fc-cache"], Finalizer("fontconfig")),
+    (&["glib-compile-schemas"], Finalizer("glib-schemas")),
+    (&["gio-querymodules"], Finalizer("gio-modules")),
+    (&["gdk-pixbuf-query-loaders"], Finalizer("gdk-pixbuf-loaders")),
+    (&["gtk-query-immodules-3.0"], Finalizer("gtk-immodules")),
+    (&["update-icon-caches", "gtk-update-icon-cache"], Finalizer("icon-cache")),
+    (&["update-mime-database"], Finalizer("mime-database")),
+    (&["update-desktop-database"], Finalizer("desktop-database")),
+    (&["mandb"], Finalizer("man-db")),
+    (
+        &["py3compile", "pycompile", "pypy3compile", "pypycompile", "py3clean", "py3_compilefiles"],
+        Finalizer("python-bytecode"),
+    ),
+    (&["phpenmod", "php_invoke"], Finalizer("php-modules")),
+    (&["install-info", "update-info-dir"], Finalizer("info-directory")),
+    (&["update-xmlcatalog"], Finalizer("xml-catalogs")),
+    (&["update-catalog"], Finalizer("sgml-catalogs")),
+    (&["update-default-wordlist", "update-default-ispell", "update-default-aspell"], Finalizer("dictionaries")),
+    (&["update-initramfs"], Nothing("an image's initramfs is made by Kiln, with the modules its kernel needs")),
+    (&["update-grub", "grub-install", "grub-mkconfig"], Nothing("an image's boot loader is written by Kiln")),
+    (&["update-menus", "update-mime", "update-gconf-defaults"], Nothing("a database that nothing reads any more")),
+    (&["ucfr"], Nothing("the registry of ucf is bookkeeping of the package manager")),
+    (
+        &["debconf-set-selections", "debconf-communicate"],
+        Nothing("the database of debconf is bookkeeping of the package manager"),
+    ),
+    (&["emacs-package-install", "emacs-package-remove"], Nothing("byte-code that Emacs makes when it is needed")),
+    (&["dpkg-reconfigure"], Nothing("a fresh system has nothing to configure again")),
+    (&["reload_dbus_config", "chkconfig"], Nothing(RUNNING)),
+];
+
+fn row(name: &str) -> Option<&'static Why> {
+    TABLE.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| why)
+}
+
+pub(super) fn find(name: &str) -> Option<()> {
+    row(name).map(|_| ())
+}
+
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static &'static str> {
+    TABLE.iter().flat_map(|(names, _)| names.iter())
+}
+
+pub(super) fn run(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    evaluator.note(match row(call.name) {
+        Some(Finalizer(name)) => Became::Finalizer(name),
+        Some(Nothing(why)) => Became::Nothing(why),
+        None => Became::Nothing(RUNNING),
+    });
+    Done::quietly()
+}

@@ -1,0 +1,355 @@
+//! Simple commands: assignments, redirections, functions, what the shell does itself, and everything else by the table of
+//! commands.
+
+use brush_parser::ast::{
+    Assignment, AssignmentName, AssignmentValue, CommandPrefixOrSuffixItem, IoRedirect, SimpleCommand, Word,
+};
+
+use super::{Evaluator, Flow, MOST_CALLS};
+use crate::account::Became;
+use crate::commands::{self, Arguments, Call, Done, Stuck};
+use crate::condition;
+use crate::script;
+use crate::value::{Status, Value};
+
+impl Evaluator<'_> {
+    pub(super) fn simple(&mut self, command: &SimpleCommand) -> Flow {
+        let mut redirects: Vec<&IoRedirect> = Vec::new();
+        let mut assignments: Vec<&Assignment> = Vec::new();
+        let mut words: Vec<&Word> = Vec::new();
+        for item in command.prefix.iter().flat_map(|prefix| &prefix.0) {
+            match item {
+                CommandPrefixOrSuffixItem::IoRedirect(redirect) => redirects.push(redirect),
+                CommandPrefixOrSuffixItem::AssignmentWord(assignment, _) => assignments.push(assignment),
+                CommandPrefixOrSuffixItem::Word(word) => words.push(word),
+                CommandPrefixOrSuffixItem::ProcessSubstitution(..) => {}
+            }
+        }
+        words.extend(&command.word_or_name);
+        for item in command.suffix.iter().flat_map(|suffix| &suffix.0) {
+            match item {
+                CommandPrefixOrSuffixItem::IoRedirect(redirect) => redirects.push(redirect),
+                // `export A=b` is a word to the shell that hooks are written for.
+                CommandPrefixOrSuffixItem::AssignmentWord(_, word) | CommandPrefixOrSuffixItem::Word(word) => {
+                    words.push(word);
+                }
+                CommandPrefixOrSuffixItem::ProcessSubstitution(..) => {}
+            }
+        }
+        let mut fields = Vec::new();
+        for word in words {
+            fields.extend(self.fields(word));
+        }
+        let streams = self.streams(redirects.into_iter());
+        let Some((name, arguments)) = fields.split_first() else {
+            self.state.status = Status::SUCCESS;
+            assignments.iter().for_each(|assignment| self.assign(assignment));
+            if streams.output.is_some() {
+                self.write(&streams, &Value::empty());
+            }
+            return Flow::Next;
+        };
+        let outer_variables = (!assignments.is_empty()).then(|| self.state.variables.clone());
+        assignments.iter().for_each(|assignment| self.assign(assignment));
+        let outer_input = streams.input.clone().map(|input| self.state.input.replace(input));
+        let (flow, printed) = self.capture(|evaluator| evaluator.named(name, arguments));
+        if streams.output.is_some() || printed != Value::empty() {
+            self.write(&streams, &printed);
+        }
+        if let Some(input) = outer_input {
+            self.state.input = input;
+        }
+        if let Some(variables) = outer_variables {
+            self.state.variables = variables;
+        }
+        flow
+    }
+
+    fn assign(&mut self, assignment: &Assignment) {
+        let value = match &assignment.value {
+            AssignmentValue::Scalar(word) => self.word(word),
+            AssignmentValue::Array(_) => Value::unknown("arrays are no part of the shell that hooks are written for"),
+        };
+        if let AssignmentName::VariableName(name) = &assignment.name {
+            self.state.variables.insert(name.clone(), value);
+        }
+    }
+
+    /// A command by its name.
+    fn named(&mut self, name: &Value, arguments: &[Value]) -> Flow {
+        let name = match name {
+            Value::Known(name) => name.clone(),
+            Value::Unknown(why) => {
+                self.unfollowed(format!("which command this is is not known: {why}").into());
+                self.state.status = Status::Unknown(std::rc::Rc::clone(why));
+                return Flow::Next;
+            }
+        };
+        if let Some(flow) = self.builtin(&name, arguments) {
+            return flow;
+        }
+        if let Some(body) = self.state.functions.get(&name).cloned() {
+            if self.calls >= MOST_CALLS {
+                self.unfollowed("functions call each other without end".into());
+                return Flow::Next;
+            }
+            self.calls += 1;
+            let outer = std::mem::replace(&mut self.state.arguments, arguments.to_vec());
+            let flow = self.redirected(&body.0, body.1.as_ref());
+            self.state.arguments = outer;
+            self.calls -= 1;
+            return match flow {
+                Flow::Exit(_) => flow,
+                _ => Flow::Next,
+            };
+        }
+        self.program(&name, arguments);
+        Flow::Next
+    }
+
+    /// A program, by the table of commands.
+    pub(in crate::evaluate) fn program(&mut self, name: &str, arguments: &[Value]) {
+        let short = name.rsplit('/').next().unwrap_or(name);
+        let call = Call { name: short, arguments: Arguments(arguments) };
+        let result = match commands::find(short) {
+            Some(handler) => handler(self, &call),
+            None => Err(Stuck(format!("what `{name}` does is not known").into())),
+        };
+        match result {
+            Ok(Done { status, output }) => {
+                self.print(&output);
+                self.state.status = status;
+            }
+            Err(Stuck(why)) => {
+                self.unfollowed(std::rc::Rc::clone(&why));
+                self.print(&Value::Unknown(std::rc::Rc::clone(&why)));
+                self.state.status = Status::Unknown(why);
+            }
+        }
+    }
+
+    /// What the shell does itself. None when the name is of something else.
+    fn builtin(&mut self, name: &str, arguments: &[Value]) -> Option<Flow> {
+        let first = arguments.first();
+        let known = |value: Option<&Value>| value.and_then(Value::known).map(str::to_owned);
+        let mut status = Status::SUCCESS;
+        match name {
+            ":" | "true" | "umask" | "trap" | "wait" | "ulimit" | "hash" | "readonly" => {}
+            "false" => status = Status::FAILURE,
+            "exit" => {
+                let code = known(first).map_or_else(|| self.state.status.truth(), |code| Some(code.trim() == "0"));
+                return Some(Flow::Exit(code.unwrap_or(true)));
+            }
+            "return" => {
+                if let Some(first) = first {
+                    self.state.status = match first {
+                        Value::Known(code) => Status::Known(code.trim().parse().unwrap_or(1)),
+                        Value::Unknown(why) => Status::Unknown(std::rc::Rc::clone(why)),
+                    };
+                }
+                return Some(Flow::Return);
+            }
+            "break" => return Some(Flow::Break),
+            "continue" => return Some(Flow::Continue),
+            "set" => self.set_options(arguments),
+            "shift" => {
+                let count = known(first).and_then(|count| count.parse::<usize>().ok()).unwrap_or(1);
+                let count = count.min(self.state.arguments.len());
+                self.state.arguments.drain(..count);
+            }
+            "export" | "local" | "typeset" => {
+                for argument in arguments {
+                    match argument {
+                        Value::Known(text) => {
+                            if let Some((name, value)) = text.split_once('=') {
+                                self.state.variables.insert(name.to_owned(), value.into());
+                            }
+                        }
+                        Value::Unknown(why) => {
+                            // Which of them is not known: the text before the `=` is gone with the rest.
+                            let why = std::rc::Rc::clone(why);
+                            self.unfollowed(format!("what is exported is not known: {why}").into());
+                        }
+                    }
+                }
+            }
+            "unset" => {
+                for name in arguments.iter().filter_map(Value::known) {
+                    self.state.variables.remove(name);
+                    self.state.functions.remove(name);
+                }
+            }
+            "cd" => match known(first) {
+                Some(path) => {
+                    let path = crate::paths::absolute(&self.state.directory, &path);
+                    status = Status::of(self.seen(&path, true) == Some(crate::world::Seen::Directory));
+                    if status == Status::SUCCESS {
+                        self.state.variables.insert("PWD".to_owned(), path.as_str().into());
+                        self.state.directory = path;
+                    }
+                }
+                None => self.unfollowed("the folder it changes to is not known".into()),
+            },
+            "test" | "[" => {
+                let mut words = arguments;
+                if name == "[" {
+                    words = arguments.split_last().map_or(arguments, |(_, words)| words);
+                }
+                status = condition::test(self, words);
+            }
+            "read" => status = self.read(arguments),
+            "eval" => return Some(self.text_as_commands(&Value::joined(arguments))),
+            "." | "source" => return Some(self.sourced(first)),
+            "exec" if arguments.is_empty() => {}
+            "exec" => {
+                // Nothing comes after it.
+                let flow = self.named(&arguments[0], &arguments[1..]);
+                return Some(if let Flow::Next = flow { Flow::Exit(true) } else { flow });
+            }
+            "command" => match known(first).as_deref() {
+                Some("-v" | "-V") => status = self.command_path(arguments.get(1)),
+                Some("-p") | None => return None,
+                Some(_) => return Some(self.named(&arguments[0], &arguments[1..])),
+            },
+            "type" | "which" => status = self.command_path(arguments.iter().find(|word| word.known() != Some("-s"))),
+            _ => return None,
+        }
+        self.state.status = status;
+        Some(Flow::Next)
+    }
+
+    fn set_options(&mut self, arguments: &[Value]) {
+        let mut words = arguments.iter().filter_map(Value::known).peekable();
+        while let Some(word) = words.next() {
+            match word {
+                "--" => {
+                    self.state.arguments = words.map(Value::from).collect();
+                    return;
+                }
+                "-o" | "+o" => {
+                    if words.next() == Some("errexit") {
+                        self.state.errexit = word == "-o";
+                    }
+                }
+                word if word.starts_with('-') => self.state.errexit |= word.contains('e'),
+                word if word.starts_with('+') => self.state.errexit &= !word.contains('e'),
+                word => {
+                    let first = Value::from(word);
+                    self.state.arguments = std::iter::once(first).chain(words.map(Value::from)).collect();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// `read`: the next line of the input, into variables.
+    fn read(&mut self, arguments: &[Value]) -> Status {
+        let raw = arguments.iter().any(|word| word.known() == Some("-r"));
+        let names: Vec<String> = arguments
+            .iter()
+            .filter_map(Value::known)
+            .filter(|word| !word.starts_with('-'))
+            .map(str::to_owned)
+            .collect();
+        let unknown = |evaluator: &mut Self, why: &std::rc::Rc<str>| {
+            for name in &names {
+                evaluator.state.variables.insert(name.clone(), Value::Unknown(std::rc::Rc::clone(why)));
+            }
+            Status::Unknown(std::rc::Rc::clone(why))
+        };
+        let text = match self.state.input.clone() {
+            Some(Value::Known(text)) => text,
+            Some(Value::Unknown(why)) => return unknown(self, &why),
+            None => return unknown(self, &"nobody is there to answer".into()),
+        };
+        let (line, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let ended = text.is_empty();
+        let line = if raw { line.to_owned() } else { line.replace('\\', "") };
+        self.state.input = Some(rest.into());
+        let mut words = line.trim();
+        for (index, name) in names.iter().enumerate() {
+            let value = if index + 1 == names.len() {
+                std::mem::take(&mut words)
+            } else {
+                let (first, more) = words.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((words, ""));
+                words = more.trim_start();
+                first
+            };
+            self.state.variables.insert(name.clone(), value.into());
+        }
+        Status::of(!ended)
+    }
+
+    /// A text as commands of the script: `eval`, a sourced file, what a function of another file is.
+    fn text_as_commands(&mut self, text: &Value) -> Flow {
+        let text = match text {
+            Value::Known(text) => text,
+            Value::Unknown(why) => {
+                self.unfollowed(format!("what is evaluated is not known: {why}").into());
+                self.state.status = Status::Unknown(std::rc::Rc::clone(why));
+                return Flow::Next;
+            }
+        };
+        let program = match script::parse(text) {
+            Ok(program) => program,
+            Err(why) => {
+                self.unfollowed(why.as_str().into());
+                self.state.status = Status::Unknown(why.into());
+                return Flow::Next;
+            }
+        };
+        if self.calls >= MOST_CALLS {
+            self.unfollowed("texts evaluate each other without end".into());
+            return Flow::Next;
+        }
+        self.calls += 1;
+        let outer = self.fixed_line.replace(self.fixed_line.unwrap_or(self.line));
+        let mut flow = Flow::Next;
+        for list in &program.complete_commands {
+            flow = self.list(list);
+            if flow != Flow::Next {
+                break;
+            }
+        }
+        self.fixed_line = outer;
+        self.calls -= 1;
+        flow
+    }
+
+    fn sourced(&mut self, path: Option<&Value>) -> Flow {
+        let Some(path) = path.and_then(Value::known).map(str::to_owned) else {
+            self.unfollowed("the file that is read is not known".into());
+            return Flow::Next;
+        };
+        self.state.status = Status::SUCCESS;
+        // What is in it are the commands of debconf, which are in the table.
+        if path == "/usr/share/debconf/confmodule" || path == "/usr/share/debconf/confmodule.sh" {
+            self.note(Became::Nothing("debconf's questions have their default answers, or those of the image"));
+            return Flow::Next;
+        }
+        let text = self.content(&path.as_str().into());
+        match self.text_as_commands(&text) {
+            Flow::Return => Flow::Next,
+            flow => flow,
+        }
+    }
+
+    fn command_path(&mut self, name: Option<&Value>) -> Status {
+        let name = match name {
+            Some(Value::Known(name)) => name.clone(),
+            Some(Value::Unknown(why)) => return Status::Unknown(std::rc::Rc::clone(why)),
+            None => return Status::FAILURE,
+        };
+        if self.state.functions.contains_key(&name) || matches!(name.as_str(), "[" | "test" | "echo" | "printf" | ":") {
+            self.print(&format!("{name}\n").into());
+            return Status::SUCCESS;
+        }
+        match commands::path_of(self, &name) {
+            Some(path) => {
+                self.print(&format!("{path}\n").into());
+                Status::SUCCESS
+            }
+            None => Status::FAILURE,
+        }
+    }
+}

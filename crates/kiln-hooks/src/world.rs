@@ -1,0 +1,50 @@
+//! What is known of the image that a package goes into.
+
+use kiln_model::TreePath;
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A regular file.
+    File {
+        /// May it be executed?
+        executable: bool,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link, with its target.
+    Link(String),
+    /// A device, a pipe, a socket.
+    Other,
+}
+
+/// The packages of an image before any hook has run, as far as a hook can ask about them.
+///
+/// A path that no package ships is not there; that is certain, not a guess: hooks are read for a fresh system.
+pub trait World {
+    /// What is at a path. Links on the way are followed; the last component's own only if `follow` says so.
+    fn entry(&self, path: &TreePath, follow: bool) -> Option<Seen>;
+
+    /// The mode of what is at a path, links followed.
+    fn mode(&self, path: &TreePath) -> Option<u16>;
+
+    /// The names in a directory, sorted.
+    fn names(&self, path: &TreePath) -> Vec<String>;
+
+    /// The text of a file; none when there is none, or it is too large or no text.
+    fn read(&self, path: &TreePath) -> Option<String>;
+
+    /// The version of a package that is in the image.
+    fn package(&self, name: &str) -> Option<String>;
+
+    /// The answer that the image gives to a question of debconf.
+    fn answer(&self, question: &str) -> Option<String>;
+
+    /// The architecture, as Debian calls it.
+    fn architecture(&self) -> &str;
+
+    /// The multiarch tuple, as Debian calls it.
+    fn multiarch(&self) -> &str;
+}
