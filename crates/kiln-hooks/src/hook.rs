@@ -5,7 +5,7 @@ use crate::debconf;
 use crate::evaluate::Evaluator;
 use crate::state::{Effects, MadeKind};
 use crate::value::Value;
-use crate::world::World;
+use crate::world::{Seen, World};
 
 /// The scripts of a package that a fresh installation would run, by their texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,8 +72,29 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
 
 /// What is left of the effects has to hold in the image: nothing is said of a path that is not there.
 fn check(effects: &mut Effects, unfollowed: &mut std::collections::BTreeSet<Unfollowed>, world: &dyn World) {
-    effects.permissions.retain(|path, _| world.entry(path, true).is_some());
     let place = || crate::account::Place { script: "postinst".to_owned(), line: 1 };
+    effects.permissions.retain(|path, _| world.entry(path, true).is_some());
+    let ships = |path: &kiln_model::TreePath| Effects::is_passing(path) || world.entry(path, false).is_none();
+    for path in std::mem::take(&mut effects.removed) {
+        // What was removed and made anew as it was, was not changed.
+        let there = world.entry(&path, false);
+        let anew = effects.made.get(&path).map(|made| &made.kind);
+        let same = match (&there, anew) {
+            (Some(Seen::Link(shipped)), Some(MadeKind::Link(made))) => shipped == made,
+            // An empty directory may give its place to a link.
+            (Some(Seen::Directory), Some(MadeKind::Link(_))) => {
+                effects.removed.insert(path);
+                continue;
+            }
+            _ => false,
+        };
+        if same {
+            effects.made.remove(&path);
+        } else if !ships(&path) {
+            let why = "it removes or changes what a package ships".to_owned();
+            unfollowed.insert(Unfollowed { place: place(), text: path.to_string(), why });
+        }
+    }
     for (path, made) in &effects.made {
         if let MadeKind::Unknown(why) = &made.kind
             && !Effects::is_passing(path)

@@ -56,7 +56,8 @@ pub(crate) struct State {
     pub effects: Effects,
     pub variables: BTreeMap<String, Value>,
     pub arguments: Vec<Value>,
-    pub functions: BTreeMap<String, Rc<FunctionBody>>,
+    /// Each with whether another file than the script has it.
+    pub functions: BTreeMap<String, (Rc<FunctionBody>, bool)>,
     pub status: Status,
     pub directory: String,
     pub errexit: bool,
@@ -171,7 +172,7 @@ impl State {
         if self.input != other.input {
             self.input = Some(Value::Unknown(Rc::clone(why)));
         }
-        self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), Rc::clone(body))));
+        self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), body.clone())));
         self.unfollowed.extend(other.unfollowed.iter().cloned());
         self.questions.extend(other.questions.iter().cloned());
         for outcome in &other.outcomes {

@@ -273,7 +273,13 @@ pub(super) fn getent(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
         _ => return Done::unknown("who is on the system is not known"),
     };
     if found {
-        return Ok(Done { status: Status::SUCCESS, output: Value::unknown("the numbers of accounts are given later") });
+        let unknown = || Value::unknown("the numbers of accounts are given later");
+        let master = words.first().map(|kind| format!("/usr/share/base-passwd/{kind}.master"));
+        let text = master.and_then(|path| crate::paths::tree(&path)).and_then(|path| evaluator.world.read(&path));
+        let line = text.as_deref().and_then(|text| {
+            text.lines().find(|line| line.split(':').next() == words.get(1).copied()).map(|line| format!("{line}\n"))
+        });
+        return Ok(Done { status: Status::SUCCESS, output: line.map_or_else(unknown, Value::from) });
     }
     Ok(Done { status: Status::Known(2), output: Value::empty() })
 }

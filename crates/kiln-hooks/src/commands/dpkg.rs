@@ -26,10 +26,7 @@ pub(super) fn dpkg(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         ["--print-architecture"] => Done::prints(format!("{}\n", evaluator.world.architecture())),
         ["--print-foreign-architectures"] => Done::quietly(),
         ["-s" | "--status" | "-l" | "--list", package] => Done::says(installed(evaluator, package)),
-        ["-L" | "--listfiles", package] => Ok(Done {
-            status: Status::of(installed(evaluator, package)),
-            output: Value::unknown("which files a package has is not followed"),
-        }),
+        ["-L" | "--listfiles", ..] => Done::unknown("which files a package has is not followed"),
         [word, ..] if word.starts_with("--assert-") || word.starts_with("--validate-") => Done::quietly(),
         ["-S" | "--search", ..] => Done::unknown("which package has a file is not followed"),
         _ => stuck(format!("`dpkg {}` is not followed", words.join(" "))),
@@ -65,7 +62,11 @@ fn versions(left: &str, operator: &str, right: &str) -> Outcome {
 /// `dpkg-query`, for whether a package is there and which version it has.
 pub(super) fn query(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
-    if words.iter().any(|word| matches!(*word, "--search" | "-S" | "-L" | "--listfiles" | "--control-path" | "-c")) {
+    if words.iter().any(|word| matches!(*word, "--control-path" | "-c")) {
+        // Before it is installed for the first time a package has none.
+        return Done::says(false);
+    }
+    if words.iter().any(|word| matches!(*word, "--search" | "-S" | "-L" | "--listfiles")) {
         return Done::unknown("which files a package has is not followed");
     }
     let known = ["-W", "--show", "-f=", "--showformat=", "-l", "--list", "-s", "--status", "--no-pager"];

@@ -17,7 +17,7 @@ use crate::state::{Effects, Made, MadeKind};
 use crate::value::{Status, Value};
 use crate::world::Seen;
 
-pub(super) use modes::{chmod, setcap};
+pub(super) use modes::{chmod, getcap, setcap};
 pub(super) use owners::{chgrp, chown};
 
 pub(super) fn place(evaluator: &Evaluator<'_>, text: &str) -> Result<TreePath, Stuck> {
@@ -47,7 +47,6 @@ fn make(evaluator: &mut Evaluator<'_>, path: &TreePath, made: Made) -> Result<()
         _ => "file",
     };
     evaluator.effect(Became::Fact(kind, path.to_string()), |effects| {
-        effects.removed.remove(path);
         effects.made.insert(path.clone(), made);
     });
     Ok(())
@@ -84,6 +83,7 @@ pub(super) fn install(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     let words = call.arguments.known()?;
     let known = [
         "-d",
+        "-Z",
         "--directory",
         "-m=",
         "--mode=",
@@ -230,6 +230,7 @@ pub(super) fn cp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let known = [
         "-a",
+        "-Z",
         "-p",
         "-r",
         "-R",
@@ -338,10 +339,12 @@ pub(super) fn rm(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
             }
             evaluator.state.effects.removed.insert(path);
         } else if evaluator.seen(word, false).is_some() {
-            if Effects::is_passing(&path) {
-                continue;
+            // Whether that holds is seen at the end: it may be made anew.
+            if !Effects::is_passing(&path) {
+                evaluator.effect(Became::Fact("removal", path.to_string()), |effects| {
+                    effects.removed.insert(path.clone());
+                });
             }
-            return stuck(format!("it removes `{path}`, which a package ships"));
         } else if !options.has(&["-f", "--force"]) {
             return fails();
         } else {
@@ -362,7 +365,9 @@ pub(super) fn rmdir(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
             None => return fails(),
             Some(Seen::Directory) if evaluator.names(&path.to_string()).is_empty() => {
                 if evaluator.state.effects.made.remove(&path).is_none() {
-                    return stuck(format!("it removes `{path}`, which a package ships"));
+                    evaluator.effect(Became::Fact("removal", path.to_string()), |effects| {
+                        effects.removed.insert(path.clone());
+                    });
                 }
             }
             Some(_) if ignores => {}

@@ -11,6 +11,7 @@ mod nothing;
 mod options;
 mod services;
 mod text;
+mod wrappers;
 
 use std::rc::Rc;
 
@@ -149,23 +150,38 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["sed"], text::sed),
     (&["cut"], text::cut),
     (&["tr"], text::tr),
-    (&["head", "tail", "sort", "uniq", "wc", "awk", "perl", "find", "comm", "diff", "xargs", "tee"], text::other),
+    (&["head"], text::head),
+    (&["tail"], text::tail),
+    (&["sort"], text::sort),
+    (&["uniq"], text::uniq),
+    (&["wc"], text::wc),
+    (&["seq"], text::seq),
+    (&["stat"], text::stat),
+    (&["getcap"], files::getcap),
+    (&["setpriv", "su", "runuser", "sudo"], wrappers::as_user),
+    (&["env", "nice", "ionice", "timeout"], wrappers::plain),
+    (
+        &["awk", "perl", "find", "comm", "diff", "xargs", "tee", "mountpoint", "findmnt", "df", "runlevel", "lsmod"],
+        text::other,
+    ),
+    (
+        &["pgrep", "pidof", "aa-enabled", "selinuxenabled", "ischroot", "systemd-detect-virt", "running-in-container"],
+        nothing::no,
+    ),
     (&["basename"], text::basename),
     (&["dirname"], text::dirname),
     (&["readlink", "realpath"], text::readlink),
     (&["ls"], text::ls),
-    (&["expr", "seq"], text::other),
+    (&["expr"], text::other),
     (&["cmp"], text::cmp),
-    (
-        &["md5sum", "sha1sum", "sha256sum", "stat", "date", "uname", "hostname", "openssl", "file", "readelf"],
-        text::other,
-    ),
+    (&["md5sum", "sha1sum", "sha256sum", "date", "uname", "hostname", "openssl", "file", "readelf"], text::other),
 ];
 
 /// The handler of a command.
 pub(crate) fn find(name: &str) -> Option<Handler> {
     let row = TABLE.iter().find(|(names, _)| names.contains(&name));
-    row.map(|(_, handler)| *handler).or_else(|| nothing::find(name).map(|_| nothing::run as Handler))
+    let row = row.map(|(_, handler)| *handler).or_else(|| nothing::find(name).map(|_| nothing::run as Handler));
+    row.or_else(|| name.starts_with("python3").then_some(nothing::python as Handler))
 }
 
 /// Programs of packages that every system has which runs hooks: a hook may count on them, whatever is in the image.

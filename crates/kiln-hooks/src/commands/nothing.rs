@@ -1,8 +1,9 @@
 //! Commands that leave nothing in a fresh image, and why; or whose work a finalizer does.
 
-use super::{Call, Done, Outcome};
+use super::{Call, Done, Outcome, stuck};
 use crate::account::Became;
 use crate::evaluate::Evaluator;
+use crate::value::Value;
 
 const RUNNING: &str = "nothing runs while an image is made";
 const SYSV: &str = "links for an init that no image has";
@@ -61,6 +62,13 @@ const TABLE: &[(&[&str], Why)] = &[
     ),
     (&["emacs-package-install", "emacs-package-remove"], Nothing("byte-code that Emacs makes when it is needed")),
     (&["dpkg-reconfigure"], Nothing("a fresh system has nothing to configure again")),
+    (
+        &["linux-update-symlinks", "linux-run-hooks", "kernel-install", "installkernel"],
+        Nothing("an image's kernel is where Kiln puts it"),
+    ),
+    (&["phpquery"], Finalizer("php-modules")),
+    (&["dbus-uuidgen"], Finalizer("machine-id")),
+    (&["locale-gen", "update-locale"], Finalizer("locale")),
     (&["reload_dbus_config", "chkconfig"], Nothing(RUNNING)),
 ];
 
@@ -75,6 +83,23 @@ pub(super) fn find(name: &str) -> Option<()> {
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = &'static &'static str> {
     TABLE.iter().flat_map(|(names, _)| names.iter())
+}
+
+/// Python, where it compiles its own modules. What else it would do is not followed.
+pub(super) fn python(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let compiles =
+        |word: &Value| word.known().is_some_and(|word| word.contains("py_compile") || word.contains("compileall"));
+    if !call.arguments.0.iter().any(compiles) {
+        return stuck(format!("what `{}` runs is not followed", call.name));
+    }
+    evaluator.note(Became::Finalizer("python-bytecode"));
+    Done::quietly()
+}
+
+/// Questions about a running system, whose answer is no while an image is made.
+pub(super) fn no(evaluator: &mut Evaluator<'_>, _: &Call<'_>) -> Outcome {
+    evaluator.note(Became::Nothing(RUNNING));
+    Done::says(false)
 }
 
 pub(super) fn run(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {

@@ -1,8 +1,13 @@
 //! Commands that print, or change what others print. They have no effect on a system.
 
+mod lines;
+mod regular;
+mod stream_editor;
+
 use super::{Arguments, Call, Done, Outcome, Stuck, stuck};
 use crate::evaluate::Evaluator;
 use crate::paths;
+use crate::state::Effects;
 use crate::value::{Status, Value};
 use crate::world::Seen;
 
@@ -69,6 +74,9 @@ pub(super) fn printf(_: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     }
 }
 
+pub(super) use lines::{head, seq, sort, stat, tail, uniq, wc};
+use regular::Grammar;
+
 /// The text that a command reads: its files, or else its input.
 fn input(evaluator: &Evaluator<'_>, files: &[&str]) -> Value {
     if files.is_empty() || files == ["-"] {
@@ -92,39 +100,42 @@ pub(super) fn cat(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         Err(Stuck(why)) => return Done::unknown(why),
     };
     for file in &files {
-        if evaluator.seen(file, true).is_none() && *file != "-" {
+        if evaluator.seen(file, true).is_none() && !matches!(*file, "-" | "/dev/null") {
             return Ok(Done { status: Status::FAILURE, output: Value::empty() });
         }
     }
     Done::prints(input(evaluator, &files))
 }
 
-/// `grep`, for patterns that are plain texts, perhaps held to the beginning or end of a line.
+/// `grep`: the lines that match.
 pub(super) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = match call.arguments.known() {
         Ok(words) => words,
         Err(Stuck(why)) => return Done::unknown(why),
     };
     let (mut flags, mut rest) = (String::new(), Vec::new());
-    let mut pattern = None;
+    let mut patterns = Vec::new();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word {
-            "-e" => pattern = words.next(),
+            "-e" => patterns.extend(words.next()),
             "--" => rest.extend(words.by_ref()),
-            "--quiet" => flags.push('q'),
+            "--quiet" | "--silent" => flags.push('q'),
             word if word.len() > 1 && word.starts_with('-') && !word.starts_with("--") => flags.push_str(&word[1..]),
             word if word.starts_with("--") => return Done::unknown(format!("`grep {word}` is not followed")),
             word => rest.push(word),
         }
     }
-    let pattern = match pattern {
-        Some(pattern) => pattern,
-        None if rest.is_empty() => return Done::unknown("what `grep` looks for is not known"),
-        None => rest.remove(0),
-    };
-    if flags.chars().any(|flag| !"qsFEvxio".contains(flag)) {
-        return Done::unknown(format!("`grep -{flags}` is not followed"));
+    if patterns.is_empty() {
+        if rest.is_empty() {
+            return Done::unknown("what `grep` looks for is not known");
+        }
+        patterns.push(rest.remove(0));
+    }
+    flags.extend(if call.name == "egrep" { Some('E') } else { None });
+    flags.extend(if call.name == "fgrep" { Some('F') } else { None });
+    if let Some(flag) = flags.chars().find(|flag| !"qsFEPvxiowcl".contains(*flag)) {
+        return Done::unknown(format!("`grep -{flag}` is not followed"));
     }
     if let [file] = rest[..]
         && evaluator.seen(file, true).is_none()
@@ -135,43 +146,43 @@ pub(super) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         Value::Known(text) => text,
         Value::Unknown(why) => return Done::unknown(why),
     };
-    let Some(holds) = matcher(pattern, &flags) else {
-        return Done::unknown(format!("whether `{pattern}` matches is not followed"));
+    let grammar = match flags.chars().find(|flag| "FEP".contains(*flag)) {
+        Some('F') => Grammar::Fixed,
+        Some('E' | 'P') => Grammar::Extended,
+        _ => Grammar::Basic,
     };
-    let found: Vec<&str> = text.lines().filter(|line| holds(line) != flags.contains('v')).collect();
-    let printed =
-        if flags.contains('q') { String::new() } else { found.iter().map(|line| format!("{line}\n")).collect() };
+    let mut expressions = Vec::new();
+    for pattern in patterns.iter().flat_map(|pattern| pattern.lines()) {
+        let mut pattern = regular::translate(pattern, grammar);
+        if flags.contains('w') {
+            pattern = format!("\\b(?:{pattern})\\b");
+        }
+        if flags.contains('x') {
+            pattern = format!("^(?:{pattern})$");
+        }
+        match regular::compile(&pattern, flags.contains('i')) {
+            Some(expression) => expressions.push(expression),
+            None => return Done::unknown(format!("the pattern `{pattern}` is not followed")),
+        }
+    }
+    let holds = |line: &&str| expressions.iter().any(|e| e.is_match(line)) != flags.contains('v');
+    let found: Vec<&str> = text.lines().filter(holds).collect();
+    let printed = if flags.contains('q') {
+        String::new()
+    } else if flags.contains('c') {
+        format!("{}\n", found.len())
+    } else if flags.contains('l') {
+        rest.first().filter(|_| !found.is_empty()).map_or_else(String::new, |file| format!("{file}\n"))
+    } else if flags.contains('o') {
+        let parts = found.iter().flat_map(|line| expressions.iter().flat_map(|e| e.find_iter(line)));
+        parts.map(|part| format!("{}\n", part.as_str())).collect()
+    } else {
+        found.iter().map(|line| format!("{line}\n")).collect()
+    };
     Ok(Done { status: Status::of(!found.is_empty()), output: printed.into() })
 }
 
-/// What a plain pattern says of a line.
-fn matcher<'p>(pattern: &'p str, flags: &str) -> Option<impl Fn(&str) -> bool + use<'p>> {
-    let fixed = flags.contains('F');
-    let starts = !fixed && pattern.starts_with('^');
-    let ends = !fixed && pattern.ends_with('$') && !pattern.ends_with("\\$");
-    let inner = &pattern[usize::from(starts)..pattern.len() - usize::from(ends)];
-    let plain = inner.replace("\\.", ".").replace("\\-", "-").replace("\\/", "/");
-    let special = |c: char| matches!(c, '*' | '[' | ']' | '\\' | '^' | '$');
-    let extended = |c: char| flags.contains('E') && matches!(c, '(' | ')' | '|' | '+' | '?' | '{');
-    let dots = inner.replace("\\.", "").contains('.');
-    let escaped = inner.replace("\\.", "").replace("\\-", "").replace("\\/", "");
-    if !fixed && (dots || escaped.chars().any(|c| special(c) || extended(c))) {
-        return None;
-    }
-    let (ignore_case, whole) = (flags.contains('i'), flags.contains('x'));
-    Some(move |line: &str| {
-        let (line, plain) =
-            if ignore_case { (line.to_lowercase(), plain.to_lowercase()) } else { (line.to_owned(), plain.clone()) };
-        match (starts || whole, ends || whole) {
-            (true, true) => line == plain,
-            (true, false) => line.starts_with(&plain),
-            (false, true) => line.ends_with(&plain),
-            (false, false) => line.contains(&plain),
-        }
-    })
-}
-
-/// `sed`, for substitutions of plain texts. In place it changes a file, which only one of the hook's own may be.
+/// `sed`: in place it changes a file, which only one of the hook's own may be.
 pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = match call.arguments.known() {
         Ok(words) => words,
@@ -180,44 +191,70 @@ pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         }
         Err(Stuck(why)) => return Done::unknown(why),
     };
-    let in_place = words.iter().any(|word| word.starts_with("-i") || *word == "--in-place");
-    let files: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with('-')).skip(1).collect();
-    if in_place {
-        let passing = |file: &&str| {
-            let path = paths::absolute(&evaluator.state.directory, file);
-            paths::tree(&path).is_some_and(|path| crate::state::Effects::is_passing(&path))
-        };
-        if files.iter().all(passing) {
-            return Done::quietly();
+    let (mut scripts, mut rest, mut in_place, mut quiet, mut extended) = (Vec::new(), Vec::new(), false, false, false);
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word {
+            "-e" | "--expression" => scripts.extend(words.next()),
+            "-n" | "--quiet" | "--silent" => quiet = true,
+            "-E" | "-r" | "--regexp-extended" => extended = true,
+            "-ne" => {
+                quiet = true;
+                scripts.extend(words.next());
+            }
+            word if word == "--in-place" || word.starts_with("-i") => {
+                in_place = true;
+                if word.ends_with('e') && word.len() > 2 {
+                    scripts.extend(words.next());
+                }
+            }
+            word if word.starts_with("-e") => scripts.push(&word[2..]),
+            "--follow-symlinks" | "--" => {}
+            word if word.starts_with('-') && word.len() > 1 => {
+                let why = format!("`sed {word}` is not followed");
+                return if in_place { stuck(why) } else { Done::unknown(why) };
+            }
+            word => rest.push(word),
         }
-        return stuck("it changes a file, which is not followed");
     }
-    let script = words.iter().copied().find(|word| !word.starts_with('-')).unwrap_or_default();
-    let Value::Known(text) = input(evaluator, &files) else {
-        return Done::unknown(format!("what `sed` makes of `{script}` is not known"));
-    };
-    let Some((from, to, all)) = substitution(script) else {
-        return Done::unknown(format!("`sed {script}` is not followed"));
-    };
-    let line = |line: &str| {
-        let changed = if all { line.replace(from, to) } else { line.replacen(from, to, 1) };
-        format!("{changed}\n")
-    };
-    Done::prints(text.lines().map(line).collect::<String>())
-}
-
-fn substitution(script: &str) -> Option<(&str, &str, bool)> {
-    let rest = script.strip_prefix('s')?;
-    let mark = rest.chars().next()?;
-    let mut parts = rest[mark.len_utf8()..].split(mark);
-    let (from, to, flags) = (parts.next()?, parts.next()?, parts.next()?);
-    let plain =
-        |text: &str| !text.contains(['.', '*', '[', ']', '^', '$', '\\', '&', '+', '?', '(', ')', '{', '|', '\n']);
-    (parts.next().is_none() && matches!(flags, "" | "g") && !from.is_empty() && plain(from) && plain(to)).then_some((
-        from,
-        to,
-        flags == "g",
-    ))
+    if scripts.is_empty() && !rest.is_empty() {
+        scripts.push(rest.remove(0));
+    }
+    let grammar = if extended { Grammar::Extended } else { Grammar::Basic };
+    let script = scripts.join("\n");
+    let edit = |text: &str| stream_editor::run(&script, grammar, quiet, text);
+    if !in_place {
+        let text = match input(evaluator, &rest) {
+            Value::Known(text) => text,
+            Value::Unknown(why) => return Done::unknown(why),
+        };
+        return match edit(&text) {
+            Some(text) => Done::prints(text),
+            None => Done::unknown(format!("`sed {script}` is not followed")),
+        };
+    }
+    for file in rest {
+        let path = paths::absolute(&evaluator.state.directory, file);
+        let Some(at) = paths::tree(&path) else { return stuck(format!("`{file}` is no path of an image")) };
+        if evaluator.seen(file, true).is_none() {
+            return Ok(Done { status: Status::Known(2), output: Value::empty() });
+        }
+        let changed = match evaluator.content(&file.into()) {
+            Value::Known(text) => edit(&text).filter(|changed| *changed != text),
+            Value::Unknown(why) if Effects::is_passing(&at) => {
+                evaluator.put_text(&at, &Value::Unknown(why))?;
+                continue;
+            }
+            Value::Unknown(why) => return stuck(why),
+        };
+        match changed {
+            // It would change nothing, unless its script was not understood.
+            None if edit("").is_some() => {}
+            None => return stuck(format!("`sed {script}` is not followed")),
+            Some(text) => evaluator.put_text(&at, &text.into())?,
+        }
+    }
+    Done::quietly()
 }
 
 /// `cut -d C -f N`.
@@ -239,19 +276,50 @@ pub(super) fn cut(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     Done::prints(text.lines().map(line).collect::<String>())
 }
 
-/// `tr A B` for single characters.
+/// `tr SET SET`, `tr -d SET`.
 pub(super) fn tr(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
-    let words = call.arguments.known().unwrap_or_default();
-    let text = input(evaluator, &[]);
-    match (words.as_slice(), text) {
-        ([from, to], Value::Known(text)) if from.chars().count() == 1 && to.chars().count() == 1 => {
-            Done::prints(text.replace(from, to))
-        }
-        (["-d", from], Value::Known(text)) if !from.contains(['[', '\\', '-']) => {
-            Done::prints(text.chars().filter(|c| !from.contains(*c)).collect::<String>())
-        }
-        _ => Done::unknown("what `tr` makes of its input is not followed"),
+    let Ok(words) = call.arguments.known() else { return Done::unknown("what `tr` takes is not known") };
+    let text = match input(evaluator, &[]) {
+        Value::Known(text) => text,
+        Value::Unknown(why) => return Done::unknown(why),
+    };
+    let made = match words[..] {
+        ["-d", from] => set(from).map(|from| text.chars().filter(|c| !from.contains(c)).collect::<String>()),
+        [from, to] => set(from).zip(set(to)).and_then(|(from, to)| {
+            let last = to.last().copied()?;
+            let other = |c: char| match from.iter().position(|from| *from == c) {
+                Some(at) => to.get(at).copied().unwrap_or(last),
+                None => c,
+            };
+            Some(text.chars().map(other).collect())
+        }),
+        _ => None,
+    };
+    made.map_or_else(|| Done::unknown("this use of `tr` is not followed"), Done::prints)
+}
+
+/// The characters of a set of `tr`; none when it has a class that is not followed.
+fn set(text: &str) -> Option<Vec<char>> {
+    let text = escapes(text).replace("[:upper:]", "A-Z").replace("[:lower:]", "a-z").replace("[:digit:]", "0-9");
+    if text.contains("[:") {
+        return None;
     }
+    let characters: Vec<char> = text.chars().collect();
+    let mut found = Vec::new();
+    let mut index = 0;
+    while let Some(first) = characters.get(index) {
+        match (characters.get(index + 1), characters.get(index + 2)) {
+            (Some('-'), Some(last)) => {
+                found.extend(*first..=*last);
+                index += 3;
+            }
+            _ => {
+                found.push(*first);
+                index += 1;
+            }
+        }
+    }
+    Some(found)
 }
 
 /// Programs whose output nobody can know without running them. They change nothing.

@@ -34,7 +34,8 @@ impl Evaluator<'_> {
     }
 
     fn define(&mut self, function: &FunctionDefinition) {
-        self.state.functions.insert(function.fname.value.clone(), Rc::new(function.body.clone()));
+        let foreign = self.fixed_line.is_some();
+        self.state.functions.insert(function.fname.value.clone(), (Rc::new(function.body.clone()), foreign));
         self.state.status = Status::SUCCESS;
     }
 

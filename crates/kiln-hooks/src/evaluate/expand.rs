@@ -268,7 +268,7 @@ impl Evaluator<'_> {
     }
 
     /// Follows something and takes what it prints.
-    pub(in crate::evaluate) fn capture<T>(&mut self, inner: impl FnOnce(&mut Self) -> T) -> (T, Value) {
+    pub fn capture<T>(&mut self, inner: impl FnOnce(&mut Self) -> T) -> (T, Value) {
         self.captured.push(Value::empty());
         let result = inner(self);
         let printed = self.captured.pop().unwrap_or_else(Value::empty);

@@ -127,6 +127,16 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Gives a file that the hook made another content.
+    pub fn put_text(&mut self, path: &kiln_model::TreePath, text: &Value) -> Result<(), crate::commands::Stuck> {
+        let before = self.state.unfollowed.len();
+        self.write_file(&path.to_string(), false, text);
+        if self.state.unfollowed.len() > before {
+            return Err(crate::commands::Stuck(format!("it changes `{path}`").into()));
+        }
+        Ok(())
+    }
+
     fn write_file(&mut self, path: &str, append: bool, text: &Value) {
         let Some(at) = paths::tree(path) else {
             return self.unfollowed(format!("`{path}` is no path of an image").into());
@@ -151,13 +161,10 @@ impl Evaluator<'_> {
                 return self.unfollowed(format!("it changes `{path}`, which a package ships").into());
             }
         }
-        self.effect(Became::Fact("file", path.to_owned()), |effects| {
-            effects.removed.remove(&at);
-            match effects.made.get_mut(&at) {
-                Some(made) => made.kind = kind,
-                None => {
-                    effects.made.insert(at, Made::new(kind));
-                }
+        self.effect(Became::Fact("file", path.to_owned()), |effects| match effects.made.get_mut(&at) {
+            Some(made) => made.kind = kind,
+            None => {
+                effects.made.insert(at, Made::new(kind));
             }
         });
     }

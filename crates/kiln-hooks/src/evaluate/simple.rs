@@ -88,14 +88,19 @@ impl Evaluator<'_> {
         if let Some(flow) = self.builtin(&name, arguments) {
             return flow;
         }
-        if let Some(body) = self.state.functions.get(&name).cloned() {
+        if let Some((body, foreign)) = self.state.functions.get(&name).cloned() {
             if self.calls >= MOST_CALLS {
                 self.unfollowed("functions call each other without end".into());
                 return Flow::Next;
             }
             self.calls += 1;
             let outer = std::mem::replace(&mut self.state.arguments, arguments.to_vec());
+            let outer_line = self.fixed_line;
+            if foreign {
+                self.fixed_line.get_or_insert(self.line);
+            }
             let flow = self.redirected(&body.0, body.1.as_ref());
+            self.fixed_line = outer_line;
             self.state.arguments = outer;
             self.calls -= 1;
             return match flow {
@@ -108,12 +113,12 @@ impl Evaluator<'_> {
     }
 
     /// A program, by the table of commands.
-    pub(in crate::evaluate) fn program(&mut self, name: &str, arguments: &[Value]) {
+    pub fn program(&mut self, name: &str, arguments: &[Value]) {
         let short = name.rsplit('/').next().unwrap_or(name);
         let call = Call { name: short, arguments: Arguments(arguments) };
         let result = match commands::find(short) {
             Some(handler) => handler(self, &call),
-            None => Err(Stuck(format!("what `{name}` does is not known").into())),
+            None => return self.script_of_the_image(name, arguments),
         };
         match result {
             Ok(Done { status, output }) => {
@@ -126,6 +131,30 @@ impl Evaluator<'_> {
                 self.state.status = Status::Unknown(why);
             }
         }
+    }
+
+    /// A program of the image that is itself a script of the shell is followed like the hook.
+    fn script_of_the_image(&mut self, name: &str, arguments: &[Value]) {
+        let path = commands::path_of(self, name);
+        let at = path.as_deref().and_then(crate::paths::tree);
+        let text = at
+            .and_then(|path| self.world.read(&path))
+            .filter(|text| super::is_shell(text.lines().next().unwrap_or_default()));
+        let Some(text) = text.filter(|_| self.calls < MOST_CALLS) else {
+            let why: std::rc::Rc<str> = format!("what `{name}` does is not known").into();
+            self.unfollowed(std::rc::Rc::clone(&why));
+            self.print(&Value::Unknown(std::rc::Rc::clone(&why)));
+            self.state.status = Status::Unknown(why);
+            return;
+        };
+        self.calls += 1;
+        self.subshell(|evaluator| {
+            evaluator.state.arguments = arguments.to_vec();
+            evaluator.state.functions.clear();
+            evaluator.state.errexit = false;
+            evaluator.text_as_commands(&text.into())
+        });
+        self.calls -= 1;
     }
 
     /// What the shell does itself. None when the name is of something else.
@@ -149,8 +178,10 @@ impl Evaluator<'_> {
                 }
                 return Some(Flow::Return);
             }
-            "break" => return Some(Flow::Break),
-            "continue" => return Some(Flow::Continue),
+            "break" | "continue" => {
+                self.state.status = Status::SUCCESS;
+                return Some(if name == "break" { Flow::Break } else { Flow::Continue });
+            }
             "set" => self.set_options(arguments),
             "shift" => {
                 let count = known(first).and_then(|count| count.parse::<usize>().ok()).unwrap_or(1);

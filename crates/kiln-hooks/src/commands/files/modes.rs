@@ -94,10 +94,32 @@ pub(super) fn set(evaluator: &mut Evaluator<'_>, path: &TreePath, mode: Mode) {
     });
 }
 
+/// `getcap FILE`: packages ship none, so what the hook itself gave.
+pub(in crate::commands) fn getcap(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let mut text = String::new();
+    for word in words.iter().filter(|word| !word.starts_with('-')) {
+        let path = place(evaluator, word)?;
+        let given = evaluator.state.effects.permissions.get(&path).map(|permission| &permission.capabilities);
+        if let Some(given) = given.filter(|given| !given.is_empty()) {
+            let names: Vec<&str> = given.iter().map(String::as_str).collect();
+            text.push_str(&format!("{path} {}=ep\n", names.join(",")));
+        }
+    }
+    Done::prints(text)
+}
+
 /// `setcap CAPABILITIES FILE`, for sets that are permitted and effective.
 pub(in crate::commands) fn setcap(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let words: Vec<&str> = words.into_iter().filter(|word| *word != "-q").collect();
+    if let ["-r", file] = words[..] {
+        let path = place(evaluator, file)?;
+        if let Some(permission) = evaluator.state.effects.permissions.get_mut(&path) {
+            permission.capabilities.clear();
+        }
+        return Done::quietly();
+    }
     let [capabilities, file] = words[..] else { return stuck("this use of `setcap` is not followed") };
     let names = capabilities.strip_suffix("+ep").or_else(|| capabilities.strip_suffix("=ep"));
     let names = names.or_else(|| capabilities.strip_suffix("=pe")).or_else(|| capabilities.strip_suffix("+pe"));
