@@ -34,4 +34,4 @@ pub use work::PlaceError;
 
 /// The version of composition: it enters the key of a composed image. Raise it when the same request would give another
 /// tree.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

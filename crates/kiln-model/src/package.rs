@@ -31,6 +31,10 @@ pub struct PackageRecord {
     pub conffiles: BTreeSet<String>,
     /// The hooks it came with. None was run.
     pub hooks: Vec<Hook>,
+    /// What the archive's own list of installed packages would repeat of its description, name and value in that list's
+    /// order (Debian: fields of `control`). Empty for what was built here, which no such list knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listing: Vec<(String, String)>,
     /// For a built package: the exact packages that its ELF files need, by what provided them in its environment.
     pub runtime: Vec<PinnedPackage>,
 }

@@ -175,6 +175,7 @@ mod tests {
             relations,
             conffiles: BTreeSet::new(),
             hooks: Vec::new(),
+            listing: Vec::new(),
             runtime: Vec::new(),
         }
     }

@@ -55,6 +55,7 @@ pub(super) fn package(
             relations: Relations::default(),
             conffiles: BTreeSet::new(),
             hooks: Vec::new(),
+            listing: Vec::new(),
             runtime: needs.packages.into_iter().collect(),
         };
         put_package(context.session, &mut result, piece.part.as_ref(), &record, &piece.tree, &needs.recipes)?;

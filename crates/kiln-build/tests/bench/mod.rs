@@ -270,6 +270,7 @@ impl Action for HostEnvironment {
             relations: Relations::default(),
             conffiles: Default::default(),
             hooks: Vec::new(),
+            listing: Vec::new(),
             runtime: Vec::new(),
         };
         let mut result = ActionResult::default();

@@ -7,6 +7,7 @@
 mod accounts;
 mod alternatives;
 mod ca;
+mod dpkg_status;
 mod ld_cache;
 mod os_release;
 mod pam;
@@ -124,6 +125,14 @@ pub const TABLE: &[Finalizer] = &[
         run: ld_cache::run,
     },
     Finalizer {
+        name: "dpkg-status",
+        summary: "The list of Debian packages in the image, for vulnerability scanners and `dpkg-query`, whether or not \
+                  dpkg is there. Packages of recipes are not in it.",
+        reads: &["the packages' control fields"],
+        writes: &["/var/lib/dpkg/status", "/var/lib/dpkg/info/"],
+        run: dpkg_status::run,
+    },
+    Finalizer {
         name: "os-release",
         summary: "IMAGE_ID and IMAGE_VERSION: the image's name and the commit it was built from. In a layer of its own.",
         reads: &["/usr/lib/os-release", "the image's name", "the commit"],
@@ -197,7 +206,7 @@ impl FinalizeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::InTheWay { .. } => {
-                Some("leave the file out of the package, or switch the finalizer `alternatives` off".to_owned())
+                Some("leave the file out of the package, or have none: `finalizers: { alternatives: false }`".to_owned())
             }
             Self::AlternativeName { .. } => Some("give one of them another `name`".to_owned()),
             Self::Place(_) | Self::Object(_) | Self::Input { .. } => None,
@@ -276,6 +285,11 @@ impl FinalizeContext<'_> {
         let file = FileEntry { object, size: bytes.len() as u64, meta, hardlinked: false };
         self.work.put(path, Entry::File(file), self.owner)?;
         Ok(())
+    }
+
+    /// Makes sure of a directory.
+    pub fn make_directory(&mut self, path: &TreePath) -> Result<(), FinalizeError> {
+        self.work.make_dir(path, self.owner).map(drop).map_err(Into::into)
     }
 
     /// Makes a link, unless the image brings something there.

@@ -2,6 +2,37 @@
 
 use super::deb822::{self, Stanza, Stanzas};
 
+/// The fields that dpkg's list of installed packages repeats, in its order (`dpkg/lib/dpkg/parse.c`), but for what only
+/// an installation has: conffiles with their digests, triggers that wait. `Status` comes after `Protected`.
+const LISTED: &[&str] = &[
+    "Package",
+    "Essential",
+    "Protected",
+    "Priority",
+    "Section",
+    "Installed-Size",
+    "Origin",
+    "Bugs",
+    "Maintainer",
+    "Architecture",
+    "Multi-Arch",
+    "Source",
+    "Version",
+    "Replaces",
+    "Provides",
+    "Depends",
+    "Pre-Depends",
+    "Recommends",
+    "Suggests",
+    "Breaks",
+    "Conflicts",
+    "Enhances",
+    "Description",
+    "Homepage",
+    "Built-Using",
+    "Static-Built-Using",
+];
+
 /// Every field of a `control` file, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Control {
@@ -35,6 +66,17 @@ impl Control {
     #[must_use]
     pub fn relation(&self, name: &str) -> String {
         self.get(name).map(unfold).unwrap_or_default()
+    }
+
+    /// What a list of installed packages repeats, each value on one line: of the description the synopsis.
+    #[must_use]
+    pub fn listing(&self) -> Vec<(String, String)> {
+        let value = |name: &str| match name {
+            "Description" => self.get(name).and_then(|text| text.lines().next()).map(unfold),
+            _ => self.get(name).map(unfold),
+        };
+        let field = |name: &&str| Some(((*name).to_owned(), value(name)?));
+        LISTED.iter().filter_map(field).filter(|(_, value)| !value.is_empty()).collect()
     }
 
     /// The source package and its version: the field `Source` may name both, and what it leaves out is this package's.
@@ -75,6 +117,14 @@ mod tests {
         assert_eq!(control.get("x-mine"), Some("yes"));
         assert_eq!(control.relation("depends"), "b, c (>= 2)");
         assert_eq!(control.relation("Breaks"), "");
+    }
+
+    #[test]
+    fn a_listing_is_in_dpkgs_order_and_of_single_lines() {
+        let text = b"version: 1\nPackage: a\nDescription: short\n long\nDepends: b,\n c\nX-Mine: no\nSuggests:\n";
+        let listing = Control::parse(text).unwrap().unwrap().listing();
+        let lines: Vec<String> = listing.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        assert_eq!(lines, ["Package: a", "Version: 1", "Depends: b, c", "Description: short"]);
     }
 
     #[test]

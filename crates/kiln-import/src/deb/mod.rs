@@ -139,6 +139,7 @@ impl DebPackage {
             facts: self.facts,
             conffiles: self.conffiles,
             hooks: self.hooks,
+            listing: self.control.listing(),
             runtime: Vec::new(),
         })
     }

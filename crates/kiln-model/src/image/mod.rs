@@ -5,6 +5,7 @@
 //! `name` is no image of its own; it is there to be extended.
 
 mod extend;
+mod finalizer;
 mod output;
 mod read;
 mod run;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 pub use extend::{ImageFile, flatten};
+pub use finalizer::FinalizerName;
 pub use output::{Compression, Format, Output};
 pub use read::read;
 pub use run::{Port, Protocol, Run};
@@ -53,6 +55,9 @@ pub struct Image {
     /// Packages whose hooks are known to do nothing that matters here.
     #[schemars(with = "Option<BTreeMap<PackageRef, Acceptance>>")]
     pub hooks: BTreeMap<PackageRef, Spanned<Acceptance>>,
+    /// Finalizers that are switched off, by name.
+    #[schemars(with = "Option<finalizer::FinalizersSchema>")]
+    pub finalizers: BTreeMap<FinalizerName, bool>,
     /// How it runs as a container.
     #[schemars(default)]
     pub run: Run,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::finalizer;
 use super::{Acceptance, FileContent, FileSpec, Format, Image, ImagePackage, Output, Overlay, Run};
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::name::AccountName;
@@ -26,6 +27,7 @@ pub fn read(
     let _ = fields.entry("extends");
     let (packages, files, overlays) = (fields.take("packages"), fields.take("files"), fields.take("overlays"));
     let (facts, replace, hooks) = (fields.take("facts"), fields.take("replace"), fields.take("hooks"));
+    let finalizers = fields.take("finalizers").and_then(|node| finalizer::read(reader, node));
     let (run, outputs, own) = (fields.take("run"), fields.take("outputs"), fields.take("variables"));
     fields.refuse("machine", "an image for a machine");
     fields.refuse("tests", "testing an image");
@@ -75,6 +77,7 @@ pub fn read(
         facts,
         replace: replace.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
+        finalizers: finalizers.unwrap_or_default(),
         run: run.unwrap_or_default(),
         outputs,
         variables: own,

@@ -61,6 +61,8 @@ pub struct Content {
     pub replace: BTreeMap<TreePath, PackageRef>,
     /// Packages whose hooks are accepted as not translated.
     pub accepted_hooks: BTreeSet<PackageRef>,
+    /// Finalizers that are switched off.
+    pub without: BTreeSet<String>,
     /// What names the commit.
     pub os_release: Option<OsRelease>,
 }
@@ -335,6 +337,7 @@ impl ComposeAction {
         request.facts = content.facts.clone();
         request.replace = content.replace.clone();
         request.accepted_hooks = content.accepted_hooks.clone();
+        request.without = content.without.clone();
         request.os_release = content.os_release.clone();
         request.locked = (*self.locked).clone();
         let composition = compose(&request, session, session).map_err(hinted(kiln_compose::ComposeError::hint))?;
@@ -474,6 +477,7 @@ impl Action for ComposeAction {
         key = key.field("facts", content.facts.canonical());
         key = key.list("replace", content.replace.iter().map(|(path, package)| format!("{path}\0{package}")));
         key = key.list("accepted", content.accepted_hooks.iter().map(ToString::to_string));
+        key = key.list("without", &content.without);
         let release = content.os_release.as_ref();
         key = key.list("os-release", release.map(|r| format!("{}\0{}", r.image, r.version.as_deref().unwrap_or(""))));
         key = key.field("locked", canonical(&*self.locked)?);

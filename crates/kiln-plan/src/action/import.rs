@@ -45,7 +45,7 @@ impl Action for ImportAction {
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
         let (object, _) = inputs.object(self.file, FILE)?;
-        Ok(KeyBuilder::new("import.deb/1")
+        Ok(KeyBuilder::new("import.deb/2")
             .field("file", object.0.as_bytes())
             .field("origin", self.origin.as_str())
             .finish())
