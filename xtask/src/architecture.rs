@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kiln-import", &["kiln-model", "kiln-archive", "kiln-fetch", "kiln-store"]),
     ("kiln-build", &["kiln-model", "kiln-sys", "kiln-archive", "kiln-fetch", "kiln-store"]),
     ("kiln-hooks", &["kiln-model"]),
-    ("kiln-compose", &["kiln-model", "kiln-hooks"]),
+    ("kiln-compose", &["kiln-model", "kiln-archive", "kiln-hooks"]),
     ("kiln-image", &["kiln-model", "kiln-archive"]),
     ("kiln-run", &["kiln-model", "kiln-sys"]),
     (

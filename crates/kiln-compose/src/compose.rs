@@ -19,6 +19,7 @@ use crate::layers::{self, Layer};
 use crate::owner::{Owner, OwnerId, Owners};
 use crate::relation::Replaces;
 use crate::request::{Member, Overlay, Request};
+use crate::trigger;
 use crate::union::{Clash, Precedence, unite};
 use crate::usrmerge;
 use crate::work::{PlaceError, Work};
@@ -109,6 +110,7 @@ pub fn compose(
         (finalizer.run)(&mut context).map_err(|source| ComposeError::Finalizer { name: finalizer.name, source })?;
     }
     warn_of_hooks(&members, request, &mut warnings);
+    warnings.extend(trigger::unserved(request, source)?);
     warnings.sort();
     warnings.dedup();
     let tree = Arc::new(work.tree);

@@ -18,6 +18,7 @@ mod owner;
 mod relation;
 mod request;
 mod rules;
+pub mod trigger;
 mod union;
 mod usrmerge;
 mod work;

@@ -118,6 +118,10 @@ pub struct Request {
     pub architecture: Architecture,
     /// What to write to `os-release`; nothing for none.
     pub os_release: Option<OsRelease>,
+    /// The system's language, as locale(7) names it: `de_DE.UTF-8`.
+    pub locale: Option<String>,
+    /// The system's time zone: a path below `/usr/share/zoneinfo`.
+    pub time_zone: Option<String>,
     /// Finalizers that are switched off, by name.
     pub without: BTreeSet<String>,
     /// Packages whose hooks the image accepts as not translated.
@@ -137,6 +141,8 @@ impl Request {
             locked: AccountIds::default(),
             architecture,
             os_release: None,
+            locale: None,
+            time_zone: None,
             without: BTreeSet::new(),
             accepted_hooks: BTreeSet::new(),
         }

@@ -95,6 +95,8 @@ pub fn content(image: &Image, folder: &Path, git: &GitState, services: &Services
         facts: image.facts.clone(),
         replace: image.replace.iter().map(|(path, package)| (path.clone(), package.value.clone())).collect(),
         accepted_hooks: image.hooks.keys().cloned().collect(),
+        locale: image.locale.as_ref().map(ToString::to_string),
+        time_zone: image.time_zone.as_ref().map(ToString::to_string),
         without: image.finalizers.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str().to_owned()).collect(),
         os_release: Some(OsRelease { image: image.name.value.clone(), version: Some(git.version()) }),
     })

@@ -6,18 +6,27 @@
 
 mod accounts;
 mod alternatives;
+mod busybox_links;
 mod ca;
+mod dictionaries;
 mod dpkg_status;
+mod info_directory;
 mod ld_cache;
+mod locale;
 mod os_release;
 mod pam;
+mod php_modules;
+mod sgml_catalogs;
 mod shells;
 mod small;
+mod time_zone;
+mod xml_catalogs;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kiln_model::name::AccountName;
-use kiln_model::{Dir, Entry, FileEntry, Meta, ObjectError, ObjectSink, ObjectSource, SymlinkEntry, TreePath};
+use kiln_model::{Dir, Entry, FileEntry, Meta, ObjectError, ObjectSink, ObjectSource, PackageRef, SymlinkEntry, TreePath};
 
 use crate::accounts::Accounts;
 use crate::closure::Knowledge;
@@ -117,6 +126,76 @@ pub const TABLE: &[Finalizer] = &[
         run: small::machine_id,
     },
     Finalizer {
+        name: "busybox-links",
+        summary: "Links to busybox under the names of its applets, where a package lists them, as `busybox --install -s` \
+                  makes them. What is there already stays.",
+        reads: &["/etc/busybox-paths.d/*"],
+        writes: &["the paths that they list"],
+        run: busybox_links::run,
+    },
+    Finalizer {
+        name: "locale",
+        summary: "The system's language: the image's `locale`. Locales are not compiled: the image is warned where no \
+                  package brings the one it asks for.",
+        reads: &["the image's locale", "/usr/sbin/update-locale", "/usr/share/i18n/SUPPORTED", "/usr/lib/locale/*"],
+        writes: &["/etc/locale.conf", "/etc/default/locale", "/etc/locale.gen"],
+        run: locale::run,
+    },
+    Finalizer {
+        name: "time-zone",
+        summary: "The system's time zone: the image's `time-zone`, or `Etc/UTC` where tzdata is.",
+        reads: &["the image's time zone", "/usr/share/zoneinfo/*"],
+        writes: &["/etc/localtime", "/etc/timezone"],
+        run: time_zone::run,
+    },
+    Finalizer {
+        name: "php-modules",
+        summary: "PHP's modules, available and on in every interface that is installed, and its configuration, as \
+                  `phpenmod` leaves them on a fresh installation.",
+        reads: &[
+            "/usr/share/phpVERSION-*/*/*.ini",
+            "/etc/php/VERSION/mods-available/*.ini",
+            "/usr/lib/php/VERSION/sapi/*",
+            "/usr/lib/php/VERSION/php.ini-production*",
+        ],
+        writes: &[
+            "/etc/php/VERSION/mods-available/*.ini",
+            "/etc/php/VERSION/INTERFACE/conf.d/NN-*.ini",
+            "/etc/php/VERSION/INTERFACE/php.ini",
+            "/var/lib/php/modules/**",
+        ],
+        run: php_modules::run,
+    },
+    Finalizer {
+        name: "info-directory",
+        summary: "The directory of Info manuals, as `update-info-dir` makes it where install-info is.",
+        reads: &["/usr/sbin/update-info-dir", "/usr/share/info/**"],
+        writes: &["/usr/share/info/dir"],
+        run: info_directory::run,
+    },
+    Finalizer {
+        name: "xml-catalogs",
+        summary: "The catalogs of XML, as `update-xmlcatalog` writes them where xml-core is.",
+        reads: &["the blocks of `dh_installxmlcatalogs` in packages' scripts", "/usr/share/xml-core/*"],
+        writes: &["/etc/xml/catalog", "/etc/xml/PACKAGE.xml", "/var/lib/xml-core/*"],
+        run: xml_catalogs::run,
+    },
+    Finalizer {
+        name: "sgml-catalogs",
+        summary: "The catalog of SGML catalogs, as `update-catalog --update-super` writes it where sgml-base is.",
+        reads: &["/usr/sbin/update-catalog", "/etc/sgml/*.cat"],
+        writes: &["/var/lib/sgml-base/supercatalog", "/etc/sgml/catalog"],
+        run: sgml_catalogs::run,
+    },
+    Finalizer {
+        name: "dictionaries",
+        summary: "The default word list and the databases of dictionaries, as `update-default-wordlist` leaves them where \
+                  dictionaries-common is. Dictionaries of ispell and aspell are not compiled: the image is warned.",
+        reads: &["/var/lib/dictionaries-common/*/*", "the image's locale"],
+        writes: &["/etc/dictionaries-common/*", "/usr/share/dict/words", "/var/cache/dictionaries-common/*"],
+        run: dictionaries::run,
+    },
+    Finalizer {
         name: "ld.so.cache",
         summary: "The loader's cache of shared libraries, as `ldconfig` writes it, and the links by soname that are \
                   missing.",
@@ -190,6 +269,14 @@ pub enum FinalizeError {
         /// The other.
         second: TreePath,
     },
+    /// The image's time zone is not there.
+    #[error("the image's time zone `{zone}` is not in the image")]
+    TimeZone {
+        /// The time zone.
+        zone: String,
+        /// Are there any?
+        zones: bool,
+    },
     /// What it reads is damaged.
     #[error("`{path}`: {why}")]
     Input {
@@ -209,6 +296,8 @@ impl FinalizeError {
                 Some("leave the file out of the package, or have none: `finalizers: { alternatives: false }`".to_owned())
             }
             Self::AlternativeName { .. } => Some("give one of them another `name`".to_owned()),
+            Self::TimeZone { zones: false, .. } => Some("add the package `tzdata`".to_owned()),
+            Self::TimeZone { .. } => Some("the names are the paths below `/usr/share/zoneinfo`".to_owned()),
             Self::Place(_) | Self::Object(_) | Self::Input { .. } => None,
         }
     }
@@ -216,6 +305,9 @@ impl FinalizeError {
 
 /// Files that finalizers read are configuration: nothing this large is.
 const FILE_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A script is small; more is not read.
+const HOOK_LIMIT: u64 = 1024 * 1024;
 
 /// What a finalizer sees and does.
 pub(crate) struct FinalizeContext<'a> {
@@ -260,6 +352,34 @@ impl FinalizeContext<'_> {
             Some((place, _)) => self.work.tree.dir(&place),
             None => None,
         }
+    }
+
+    /// The names in the directory at `path`, links followed; none when there is no directory.
+    pub fn names(&self, path: &TreePath) -> Vec<String> {
+        self.directory(path).into_iter().flat_map(Dir::entries).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The texts of the hooks of one name, with their packages, in order of those. For what a package says nowhere else.
+    pub fn hooks(&self, name: &str) -> Result<Vec<(PackageRef, String)>, FinalizeError> {
+        let mut texts = BTreeMap::new();
+        for member in &self.request.members {
+            for hook in member.record.hooks.iter().filter(|hook| hook.name == name && hook.size <= HOOK_LIMIT) {
+                let text = String::from_utf8_lossy(&self.source.read(&hook.object)?).into_owned();
+                texts.insert(member.reference(), text);
+            }
+        }
+        Ok(texts.into_iter().collect())
+    }
+
+    /// Copies the file at `template` to `path`, where nothing is.
+    pub fn copy_missing(&mut self, path: &TreePath, template: &TreePath) -> Result<(), FinalizeError> {
+        if self.work.find(path).is_some() {
+            return Ok(());
+        }
+        if let Some((_, file)) = self.file(template) {
+            self.work.put(path, Entry::File(FileEntry { hardlinked: false, ..file }), self.owner)?;
+        }
+        Ok(())
     }
 
     /// Does the image itself bring `path`?

@@ -9,6 +9,7 @@ mod finalizer;
 mod output;
 mod read;
 mod run;
+mod system;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ pub use finalizer::FinalizerName;
 pub use output::{Compression, Format, Output};
 pub use read::read;
 pub use run::{Port, Protocol, Run};
+pub use system::{Locale, TimeZone};
 
 use crate::diagnostic::Spanned;
 use crate::facts::Mode;
@@ -55,6 +57,11 @@ pub struct Image {
     /// Packages whose hooks are known to do nothing that matters here.
     #[schemars(with = "Option<BTreeMap<PackageRef, Acceptance>>")]
     pub hooks: BTreeMap<PackageRef, Spanned<Acceptance>>,
+    /// The language of the system: `de_DE.UTF-8`.
+    pub locale: Option<Locale>,
+    /// The time zone of the system: `Europe/Berlin`; `Etc/UTC` if nothing is said.
+    #[schemars(rename = "time-zone")]
+    pub time_zone: Option<TimeZone>,
     /// Finalizers that are switched off, by name.
     #[schemars(with = "Option<finalizer::FinalizersSchema>")]
     pub finalizers: BTreeMap<FinalizerName, bool>,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::finalizer;
-use super::{Acceptance, FileContent, FileSpec, Format, Image, ImagePackage, Output, Overlay, Run};
+use super::{Acceptance, FileContent, FileSpec, Format, Image, ImagePackage, Locale, Output, Overlay, Run, TimeZone};
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::name::AccountName;
 use crate::project::{ProjectPath, read_switches, reject_doubles};
@@ -27,6 +27,8 @@ pub fn read(
     let _ = fields.entry("extends");
     let (packages, files, overlays) = (fields.take("packages"), fields.take("files"), fields.take("overlays"));
     let (facts, replace, hooks) = (fields.take("facts"), fields.take("replace"), fields.take("hooks"));
+    let locale = fields.take("locale").and_then(|node| reader.parse::<Locale>(node));
+    let time_zone = fields.take("time-zone").and_then(|node| reader.parse::<TimeZone>(node));
     let finalizers = fields.take("finalizers").and_then(|node| finalizer::read(reader, node));
     let (run, outputs, own) = (fields.take("run"), fields.take("outputs"), fields.take("variables"));
     fields.refuse("machine", "an image for a machine");
@@ -77,6 +79,8 @@ pub fn read(
         facts,
         replace: replace.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
+        locale: locale.map(|locale| locale.value),
+        time_zone: time_zone.map(|zone| zone.value),
         finalizers: finalizers.unwrap_or_default(),
         run: run.unwrap_or_default(),
         outputs,

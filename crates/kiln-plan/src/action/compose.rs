@@ -61,6 +61,10 @@ pub struct Content {
     pub replace: BTreeMap<TreePath, PackageRef>,
     /// Packages whose hooks are accepted as not translated.
     pub accepted_hooks: BTreeSet<PackageRef>,
+    /// The system's language.
+    pub locale: Option<String>,
+    /// The system's time zone.
+    pub time_zone: Option<String>,
     /// Finalizers that are switched off.
     pub without: BTreeSet<String>,
     /// What names the commit.
@@ -337,6 +341,8 @@ impl ComposeAction {
         request.facts = content.facts.clone();
         request.replace = content.replace.clone();
         request.accepted_hooks = content.accepted_hooks.clone();
+        request.locale = content.locale.clone();
+        request.time_zone = content.time_zone.clone();
         request.without = content.without.clone();
         request.os_release = content.os_release.clone();
         request.locked = (*self.locked).clone();
@@ -477,6 +483,7 @@ impl Action for ComposeAction {
         key = key.field("facts", content.facts.canonical());
         key = key.list("replace", content.replace.iter().map(|(path, package)| format!("{path}\0{package}")));
         key = key.list("accepted", content.accepted_hooks.iter().map(ToString::to_string));
+        key = key.list("locale", &content.locale).list("time-zone", &content.time_zone);
         key = key.list("without", &content.without);
         let release = content.os_release.as_ref();
         key = key.list("os-release", release.map(|r| format!("{}\0{}", r.image, r.version.as_deref().unwrap_or(""))));

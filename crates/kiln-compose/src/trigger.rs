@@ -1,0 +1,264 @@
+//! Triggers: what a package would do when others bring something (deb-triggers(5)). No hook runs, so no trigger does;
+//! [`TABLE`] says what stands for each that is known: a finalizer, or nothing, and why nothing.
+//!
+//! A package waits for a trigger by a line `interest` in its file `triggers`. A file trigger, whose name is a path, counts
+//! when another package or the image brings something there; another when a package activates it, by a line `activate` or
+//! in a script by `dpkg-trigger`. One that counts and that the table does not know is told to the user, with the package,
+//! unless the image accepts the package's hooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_model::{ObjectError, ObjectSource, PackageRef, TreePath};
+
+use crate::compose::Warning;
+use crate::finalizer;
+use crate::request::{Member, Request};
+
+/// What stands for a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// The finalizer of this name.
+    Finalizer(&'static str),
+    /// Nothing is to be done in an image, for this reason.
+    Nothing(&'static str),
+}
+
+/// A trigger that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// The package that waits; `*` at the end stands for any rest.
+    pub package: &'static str,
+    /// The trigger; a `*` between slashes stands for any one name.
+    pub trigger: &'static str,
+    /// What stands for it.
+    pub service: Service,
+}
+
+const fn by(package: &'static str, trigger: &'static str, finalizer: &'static str) -> Served {
+    Served { package, trigger, service: Service::Finalizer(finalizer) }
+}
+
+const fn nothing(package: &'static str, trigger: &'static str, why: &'static str) -> Served {
+    Served { package, trigger, service: Service::Nothing(why) }
+}
+
+const RUNNING: &str = "tells a running service that its configuration changed";
+const UPGRADE: &str = "restarts a service after an upgrade";
+const COMPILED: &str = "the finalizer `dictionaries` tells the user itself";
+
+/// Every trigger that is known, by package.
+pub const TABLE: &[Served] = &[
+    by("ca-certificates", "update-ca-certificates", "ca-certificates"),
+    by("ca-certificates", "update-ca-certificates-fresh", "ca-certificates"),
+    by("ca-certificates-java", "update-ca-certificates-java", "java-keystore"),
+    by("ca-certificates-java", "update-ca-certificates-java-fresh", "java-keystore"),
+    nothing("dbus", "/etc/dbus-1/system.d", RUNNING),
+    nothing("dbus", "/usr/share/dbus-1/system-services", RUNNING),
+    nothing("dbus", "/usr/share/dbus-1/system.d", RUNNING),
+    by("debianutils", "/usr/share/debianutils/shells.d", "shells"),
+    by("desktop-file-utils", "/usr/share/applications", "desktop-database"),
+    nothing("dictionaries-common", "aspell-autobuildhash", COMPILED),
+    nothing("dictionaries-common", "ispell-autobuildhash", COMPILED),
+    nothing("dictionaries-common", "update-default-ispell", COMPILED),
+    by("dictionaries-common", "update-default-wordlist", "dictionaries"),
+    nothing("dovecot-core", "/usr/lib/dovecot/modules", RUNNING),
+    nothing("dovecot-core", "register-dovecot-plugin", RUNNING),
+    nothing("firewalld", "/usr/lib/firewalld/services", RUNNING),
+    nothing("firewalld", "/usr/lib/firewalld/zones", RUNNING),
+    by("fontconfig", "/usr/share/fonts", "fontconfig"),
+    by("fontconfig", "/usr/share/ghostscript/fonts", "fontconfig"),
+    by("fontconfig", "/usr/share/texmf/fonts", "fontconfig"),
+    by("hicolor-icon-theme", "/usr/share/icons/hicolor", "icon-cache"),
+    by("install-info", "/usr/share/info", "info-directory"),
+    by("libc-bin", "ldconfig", "ld.so.cache"),
+    by("libgdk-pixbuf*", "/usr/lib/gdk-pixbuf-2.0/2.10.0/loaders", "gdk-pixbuf-loaders"),
+    by("libgdk-pixbuf*", "/usr/lib/*/gdk-pixbuf-2.0/2.10.0/loaders", "gdk-pixbuf-loaders"),
+    by("libglib2.0-0*", "/usr/lib/*/gio/modules", "gio-modules"),
+    by("libglib2.0-0*", "/usr/share/glib-2.0/schemas", "glib-schemas"),
+    by("libgtk-3-0*", "/usr/lib/*/gtk-3.0/3.0.0/immodules", "gtk-immodules"),
+    by("libgtk2.0-0*", "/usr/lib/*/gtk-2.0/2.10.0/immodules", "gtk-immodules"),
+    by("libgtk2.0-0*", "/usr/lib/gtk-2.0/2.10.0/immodules", "gtk-immodules"),
+    by("man-db", "/usr/local/man", "man-db"),
+    by("man-db", "/usr/local/share/man", "man-db"),
+    by("man-db", "/usr/share/man", "man-db"),
+    nothing("mariadb-server", "/etc/mysql", RUNNING),
+    nothing("mariadb-server", "/etc/systemd/system/mariadb.service.d", RUNNING),
+    nothing("munin-node", "perl-major-upgrade", UPGRADE),
+    nothing("nginx", "nginx-reload", RUNNING),
+    nothing("php*", "/etc/php/*/*/conf.d", RUNNING),
+    nothing("postfix", "/usr/lib/postfix", RUNNING),
+    nothing("postfix", "/var/spool/postfix", RUNNING),
+    nothing("postgresql-common", "/usr/share/postgresql", "looks for dictionaries of hunspell, whose folders it waits for too"),
+    nothing("procps", "/usr/lib/sysctl.d", "the machine reads the settings when it boots"),
+    nothing("rsyslog", "/etc/rsyslog.d", RUNNING),
+    by("sgml-base", "/etc/sgml", "sgml-catalogs"),
+    by("sgml-base", "/usr/share/sgml", "sgml-catalogs"),
+    by("sgml-base", "/usr/share/xml", "sgml-catalogs"),
+    by("sgml-base", "update-sgmlcatalog", "sgml-catalogs"),
+    by("shared-mime-info", "/usr/share/mime/packages", "mime-database"),
+    nothing("systemd", "/usr/lib/binfmt.d", "the machine registers the formats when it boots"),
+    by("systemd", "/usr/lib/systemd/catalog", "journal-catalog"),
+    nothing("systemd", "/usr/lib/sysctl.d", "the machine reads the settings when it boots"),
+    nothing("systemd", "libc-upgrade", UPGRADE),
+    by("udev", "/lib/udev/hwdb.d", "hwdb"),
+    by("udev", "/usr/lib/udev/hwdb.d", "hwdb"),
+];
+
+/// A file `triggers` is a few lines; more is not read.
+const LIMIT: u64 = 64 * 1024;
+
+/// A trigger that a package waits for, or sets off.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Line {
+    Interest(String),
+    Activate(String),
+}
+
+/// Reads a file `triggers`: one directive a line, after `#` a comment.
+fn read(text: &str) -> Vec<Line> {
+    let line = |line: &str| {
+        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
+        let (directive, name) = (words.next()?, words.next()?.to_owned());
+        match directive {
+            "interest" | "interest-await" | "interest-noawait" => Some(Line::Interest(name)),
+            "activate" | "activate-await" | "activate-noawait" => Some(Line::Activate(name)),
+            _ => None,
+        }
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// The triggers that a script sets off by a constant name.
+fn set_off(script: &str) -> impl Iterator<Item = &str> {
+    let calls = script.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let calls = calls.filter_map(|line| line.split_once("dpkg-trigger").map(|(_, rest)| rest));
+    let names = calls.filter_map(|rest| rest.split_ascii_whitespace().find(|word| !word.starts_with('-')));
+    names.map(|name| name.trim_matches(|c: char| matches!(c, '"' | '\'' | ';' | ')'))).filter(|name| !name.contains('$'))
+}
+
+/// What the table says of a trigger that a package waits for.
+#[must_use]
+pub fn served(package: &str, trigger: &str) -> Option<Service> {
+    let of_package = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(start) => package.starts_with(start),
+        None => package == pattern,
+    };
+    let names = |pattern: &str| {
+        let (pattern, trigger): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), trigger.split('/').collect());
+        pattern.len() == trigger.len() && pattern.iter().zip(&trigger).all(|(pattern, name)| matches!(*pattern, "*") || pattern == name)
+    };
+    TABLE.iter().find(|row| of_package(row.package) && names(row.trigger)).map(|row| row.service)
+}
+
+/// Every trigger that would run and that nothing stands for.
+pub(crate) fn unserved(request: &Request, source: &dyn ObjectSource) -> Result<Vec<Warning>, ObjectError> {
+    let texts = |member: &Member, names: &[&str], limit: u64| -> Result<Vec<String>, ObjectError> {
+        let hooks = member.record.hooks.iter().filter(|hook| names.contains(&&*hook.name) && hook.size <= limit);
+        hooks.map(|hook| Ok(String::from_utf8_lossy(&source.read(&hook.object)?).into_owned())).collect()
+    };
+    let mut interests: BTreeSet<(PackageRef, String)> = BTreeSet::new();
+    let mut activated: BTreeMap<String, BTreeSet<PackageRef>> = BTreeMap::new();
+    for member in &request.members {
+        for line in texts(member, &["triggers"], LIMIT)?.iter().flat_map(|text| read(text)) {
+            match line {
+                Line::Activate(name) => drop(activated.entry(name).or_default().insert(member.reference())),
+                Line::Interest(name) => match served(member.record.name.as_str(), &name) {
+                    Some(Service::Nothing(_)) => {}
+                    Some(Service::Finalizer(name)) if finalizer::TABLE.iter().any(|row| row.name == name) => {}
+                    _ => drop(interests.insert((member.reference(), name))),
+                },
+            }
+        }
+    }
+    interests.retain(|(package, _)| !request.accepted_hooks.contains(package));
+    // Scripts are read only where that can matter.
+    if interests.iter().any(|(_, name)| !name.starts_with('/')) {
+        for member in &request.members {
+            for text in texts(member, &["preinst", "postinst"], 1024 * 1024)? {
+                for name in set_off(&text) {
+                    activated.entry(name.to_owned()).or_default().insert(member.reference());
+                }
+            }
+        }
+    }
+    let warning = |(package, name): (PackageRef, String)| {
+        let who = who(request, &activated, &package, &name)?;
+        Some(Warning {
+            message: format!("`{package}` waits for the trigger `{name}`, which {who} sets off, and nothing stands for it"),
+            hint: Some(format!(
+                "bring what it makes, by `files:` or `facts:`, or accept that it is not made: \
+                 `hooks: {{ {package}: {{ accept: \"why\" }} }}`"
+            )),
+        })
+    };
+    Ok(interests.into_iter().filter_map(warning).collect())
+}
+
+/// Who sets a trigger off, other than the package that waits for it: its own script has it in mind.
+fn who(
+    request: &Request,
+    activated: &BTreeMap<String, BTreeSet<PackageRef>>,
+    waiting: &PackageRef,
+    name: &str,
+) -> Option<String> {
+    let package = |package: &PackageRef| format!("`{package}`");
+    if let Some(first) = activated.get(name).into_iter().flatten().find(|other| *other != waiting) {
+        return Some(package(first));
+    }
+    let path = TreePath::from_absolute(name).ok()?;
+    let mut others: Vec<PackageRef> = request
+        .members
+        .iter()
+        .filter(|member| member.reference() != *waiting && member.tree.resolve(&path).is_some())
+        .map(Member::reference)
+        .collect();
+    others.sort();
+    let below = |file: &TreePath| *file == path || file.to_string().starts_with(&format!("{path}/"));
+    let own = request.files.keys().any(below)
+        || request.overlays.iter().any(|overlay| overlay.tree.resolve(&path).is_some());
+    others.first().map(package).or_else(|| own.then(|| "the image".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn directives_are_read_with_and_without_their_manner() {
+        let lines = read("# by hand\ninterest-noawait /usr/share/a # why\n\nactivate b\nunknown c\ninterest\n");
+        assert_eq!(lines, [Line::Interest("/usr/share/a".into()), Line::Activate("b".into())]);
+    }
+
+    #[test]
+    fn a_trigger_is_known_by_the_package_that_waits_for_it() {
+        assert_eq!(served("libc-bin", "ldconfig"), Some(Service::Finalizer("ld.so.cache")));
+        assert_eq!(served("libglib2.0-0t64", "/usr/lib/x86_64-linux-gnu/gio/modules"), Some(Service::Finalizer("gio-modules")));
+        assert_eq!(served("libglib2.0-0t64", "/usr/lib/gio/modules"), None);
+        assert_eq!(served("mailcap", "/usr/share/applications"), None, "it makes something else of the same files");
+    }
+
+    #[test]
+    fn a_script_sets_off_what_it_names() {
+        let script = "# dpkg-trigger no\n if x; then dpkg-trigger --no-await ldconfig; fi\ndpkg-trigger \"$1\"\ndpkg-trigger --by-package=a \"b\" || true\n";
+        assert_eq!(set_off(script).collect::<Vec<_>>(), ["ldconfig", "b"]);
+    }
+
+    #[test]
+    fn every_finalizer_that_a_trigger_names_has_a_name() {
+        for row in TABLE {
+            if let Service::Finalizer(name) = row.service {
+                assert!(kiln_model::image::FinalizerName::find(name).is_some(), "{name}");
+            }
+        }
+        assert!(TABLE.is_sorted_by_key(|row| row.package), "by package");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in "(interest|activate-await|dpkg-trigger|[ \t\n#/a-z$\"-]){0,80}") {
+            let _ = (read(&text), set_off(&text).count());
+        }
+    }
+}
