@@ -74,6 +74,9 @@ pub struct Entry {
     pub mtime: i64,
     /// Extended attributes by full name.
     pub xattrs: BTreeMap<Box<str>, Box<[u8]>>,
+    /// The SHA-1 that the archive says the content has, or a symbolic link's target: Alpine's packages do. Not checked
+    /// here.
+    pub sha1: Option<[u8; 20]>,
 }
 
 impl Entry {
@@ -96,6 +99,7 @@ impl Entry {
             size: 0,
             mtime: kiln_model::SOURCE_DATE_EPOCH.cast_signed(),
             xattrs: BTreeMap::new(),
+            sha1: None,
         }
     }
 }

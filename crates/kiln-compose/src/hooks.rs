@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kiln_model::facts::{Alternative, Slave};
-use kiln_model::{Dir, ObjectError, ObjectSource, PackageRecord, TreePath};
+use kiln_model::{ArchiveKind, Dir, ObjectError, ObjectSource, PackageRecord, TreePath};
 
 use crate::request::Member;
 use crate::rules::RuleSet;
@@ -37,13 +37,24 @@ pub fn prepare(
     source: &dyn ObjectSource,
 ) -> Result<Member, ObjectError> {
     let mut member = Member::new(record, tree);
-    let rule = rules.find(member.record.name.as_str(), &member.record.version);
+    let kind = member.record.relations.syntax;
+    let rule = rules.find(kind, member.record.name.as_str(), &member.record.version);
     for hook in &member.record.hooks {
-        if !matches!(hook.name.as_str(), "preinst" | "postinst") {
+        if !at_installation(kind).contains(&hook.name.as_str()) {
             continue;
         }
         let text = if hook.size > LIMIT { Vec::new() } else { source.read(&hook.object)? };
-        let meaning = read(&String::from_utf8_lossy(&text));
+        let text = String::from_utf8_lossy(&text);
+        let meaning = match kind {
+            ArchiveKind::Deb => read(&text),
+            ArchiveKind::Apk => {
+                let (accounts, unknown) = crate::alpine_hooks::read(&text);
+                member.facts.users.extend(accounts.users);
+                member.facts.groups.extend(accounts.groups);
+                member.facts.directories.extend(accounts.directories);
+                Meaning { unknown, ..Meaning::default() }
+            }
+        };
         member.facts.alternatives.extend(meaning.alternatives);
         member.facts.links.extend(meaning.links);
         let rest = if hook.size > LIMIT { Some("it is larger than 1 MiB".to_owned()) } else { meaning.unknown };
@@ -58,6 +69,14 @@ pub fn prepare(
         member.facts.overlay(rule.facts.clone());
     }
     Ok(member)
+}
+
+/// The hooks that a fresh installation runs. A trigger of Alpine's is one: its own package's files set it off.
+const fn at_installation(kind: ArchiveKind) -> &'static [&'static str] {
+    match kind {
+        ArchiveKind::Deb => &["preinst", "postinst"],
+        ArchiveKind::Apk => &[".pre-install", ".post-install", ".trigger"],
+    }
 }
 
 /// What a hook comes to.

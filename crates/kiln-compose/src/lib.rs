@@ -7,6 +7,7 @@
 //! it needs there.
 
 pub mod accounts;
+mod alpine_hooks;
 pub mod closure;
 mod compose;
 mod error;

@@ -127,7 +127,10 @@ fn same(root: &Path, composition: &Composition, objects: &MemoryObjects, path: &
         names(&ours).difference(&names(&hooks)).cloned().collect(),
         names(&hooks).difference(&names(&ours)).cloned().collect(),
     );
-    assert!(ours_only.is_empty() && theirs_only.is_empty(), "{path}: only here {ours_only:?}, only there {theirs_only:?}");
+    assert!(
+        ours_only.is_empty() && theirs_only.is_empty(),
+        "{path}: only here {ours_only:?}, only there {theirs_only:?}"
+    );
     for (name, content) in &hooks {
         assert_eq!(&ours[name], content, "{name}");
     }
@@ -148,7 +151,8 @@ fn menu(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 fn finalizers_write_what_hooks_write() {
     let home = tempfile::tempdir().unwrap();
     let root = home.path().join("root");
-    let _ = install; let root = std::path::PathBuf::from("/tmp/native/root");
+    let _ = install;
+    let root = std::path::PathBuf::from("/tmp/native/root");
     let objects = MemoryObjects::default();
     let request = Request { members: members(&root, &objects), ..Request::new(Architecture::Amd64) };
     let composition = composed(&request, &objects);

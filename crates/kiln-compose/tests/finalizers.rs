@@ -138,7 +138,10 @@ fn the_shipped_rules_read_and_each_has_its_reason() {
     let rules = RuleSet::shipped().unwrap_or_else(|e| panic!("{e}"));
     assert!(rules.iter().count() > 40);
     assert!(rules.iter().all(|(_, rule)| rule.reason.ends_with('.')));
-    assert!(rules.find("automake", "1:1.16").is_none() && rules.find("automake", "1:1.17-4").is_some());
+    assert!(
+        rules.find(kiln_model::ArchiveKind::Deb, "automake", "1:1.16").is_none()
+            && rules.find(kiln_model::ArchiveKind::Deb, "automake", "1:1.17-4").is_some()
+    );
 }
 
 #[test]

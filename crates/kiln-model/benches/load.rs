@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kiln_model::lock::{self, Lock, LockedOrigin, LockedPackage, LockedSource, LockedTarget, PackageKey, TargetKey};
 use kiln_model::project::{LoadedProject, parse_project_tree, synthetic, wanted_files};
 use kiln_model::recipe::SourceKind;
-use kiln_model::{Architecture, Digest, OriginName, yaml};
+use kiln_model::{Architecture, ArchiveKind, Digest, OriginName, yaml};
 
 fn main() {
     let files = synthetic::files(1000);
@@ -44,10 +44,11 @@ fn locked(project: &LoadedProject) -> Lock {
     lock.origins.insert(
         origin.clone(),
         LockedOrigin {
+            archive: ArchiveKind::Deb,
             distribution: "debian".to_owned(),
             suite: "trixie".to_owned(),
             components: vec!["main".to_owned()],
-            release: Digest::EMPTY,
+            release: Some(Digest::EMPTY),
             date: "2026-11-01T00:00:00Z".to_owned(),
             indexes: Vec::new(),
         },

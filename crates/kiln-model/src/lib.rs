@@ -4,9 +4,9 @@
 //! every rule in it can be tested with values alone. Parsers never trust their input, encoders are canonical: equal
 //! values have equal bytes, and only canonical bytes decode.
 
+pub mod archive;
 pub mod builder;
 pub mod capability;
-pub mod debian_version;
 pub mod diagnostic;
 pub mod digest;
 pub mod elf;
@@ -26,8 +26,10 @@ pub mod schema;
 pub mod template;
 pub mod tree;
 pub mod user_config;
+pub mod version;
 pub mod yaml;
 
+pub use archive::ArchiveKind;
 pub use digest::{ActionKey, Digest, Hasher, ObjectId, TreeId};
 pub use facts::Facts;
 pub use key::KeyBuilder;

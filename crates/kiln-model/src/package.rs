@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, Facts, ObjectId, OriginName, PackageName, TreeId};
+use crate::{Architecture, ArchiveKind, Facts, ObjectId, OriginName, PackageName, TreeId};
 
 /// A package as the store keeps it: the result of an import or a build. Serialised as JSON with sorted keys; equal
 /// packages have equal bytes.
@@ -43,6 +43,9 @@ pub struct PackageRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Relations {
+    /// Whose syntax it is, and whose order of versions.
+    #[serde(skip_serializing_if = "ArchiveKind::is_default")]
+    pub syntax: ArchiveKind,
     /// Needed for it to work (Debian: Depends and Pre-Depends, in this order, joined by `, `).
     pub depends: String,
     /// Names it also answers to.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::diagnostic::Diagnostics;
 use kiln_model::lock::{Lock, LockedOrigin, LockedSource, LockedTarget, Staleness, TargetKey};
-use kiln_model::project::{LoadedProject, Origin, parse_project_tree};
+use kiln_model::project::{LoadedProject, parse_project_tree};
 use kiln_model::recipe::BuildVars;
 use kiln_model::{Architecture, Digest, PackageRef};
 use proptest::prelude::*;
@@ -207,12 +207,13 @@ fn packages_that_only_run_together_are_no_circle() {
 fn fresh(project: &LoadedProject) -> Lock {
     let mut lock = Lock::default();
     for (name, origin) in &project.project.origins {
-        let Origin::Deb(deb) = &origin.value;
+        let origin = &origin.value;
         let locked = LockedOrigin {
-            distribution: deb.distribution.clone(),
-            suite: deb.suite.clone(),
-            components: deb.components.clone(),
-            release: Digest::EMPTY,
+            archive: origin.kind(),
+            distribution: origin.distribution().to_owned(),
+            suite: origin.suite().to_owned(),
+            components: origin.components().to_vec(),
+            release: Some(Digest::EMPTY),
             date: "2026-11-01T00:00:00Z".to_owned(),
             indexes: Vec::new(),
         };

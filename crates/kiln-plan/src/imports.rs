@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kiln_build::graph::{Graph, NodeId};
 use kiln_build::source::FetchAction;
 use kiln_fetch::{Expect, Request, Url};
-use kiln_import::debian::mirror::MirrorError;
+use kiln_import::mirror::MirrorError;
 use kiln_model::lock::{Lock, LockedPackage, PackageKey};
-use kiln_model::{Architecture, Digest, ObjectId, OriginName, PackageRef};
+use kiln_model::{Architecture, ArchiveKind, Digest, ObjectId, OriginName, PackageRef};
 
 use crate::action::{ImportAction, MemberNode};
 use crate::services::Services;
@@ -87,7 +87,8 @@ impl<'a> Imports<'a> {
         }
         let subject = format!("{} {}", key.name, package.version);
         let file = self.file(graph, &key.origin, &package.path, package.sha256, package.size, &subject)?;
-        let node = graph.add(ImportAction { name: subject, origin: key.origin.clone(), file });
+        let node =
+            graph.add(ImportAction { name: subject, kind: self.kind(&key.origin), origin: key.origin.clone(), file });
         self.nodes.insert(key.clone(), node);
         Ok(node)
     }
@@ -128,10 +129,14 @@ impl<'a> Imports<'a> {
         Ok(graph.add(FetchAction { request, fetcher, gone: Some(gone), work }))
     }
 
+    fn kind(&self, origin: &OriginName) -> ArchiveKind {
+        self.lock.origins.get(origin).map(|locked| locked.archive).unwrap_or_default()
+    }
+
     fn mirrors(&mut self, origin: &OriginName) -> Result<&[Url], MirrorError> {
         if !self.urls.contains_key(origin) {
             let distribution = self.lock.origins.get(origin).map_or(origin.as_str(), |locked| &locked.distribution);
-            let urls = self.services.settings.mirrors.urls(origin.as_str(), distribution)?;
+            let urls = self.services.settings.mirrors.urls(self.kind(origin), origin.as_str(), distribution)?;
             self.urls.insert(origin.clone(), urls);
         }
         Ok(self.urls.get(origin).map_or(&[], Vec::as_slice))

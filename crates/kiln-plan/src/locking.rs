@@ -5,22 +5,16 @@
 //! version of no other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use kiln_build::source::{GitError, GitLocation as Repository, resolve_rev};
-use kiln_import::debian::archive::{Access, Archive, ArchiveConfig, ArchiveError, ArchiveState, IndexPin};
-use kiln_import::debian::mirror::MirrorError;
-use kiln_import::debian::openpgp::{Keyring, KeyringError};
-use kiln_import::debian::release::MaxAge as ReleaseAge;
-use kiln_import::debian::solver::{SolveError, SolveOptions, SolveRequest, Source as Solvable, solve};
-use kiln_import::debian::{date, version};
-use kiln_model::lock::{
-    Lock, LockedFile, LockedIndex, LockedOrigin, LockedPackage, LockedSource, LockedTarget, PackageKey, Staleness,
-    TargetKey,
-};
-use kiln_model::project::{DebOrigin, MaxAge, Origin, WantedSource, WantedTarget};
+use kiln_import::archive::{Means, OpenArchive, OriginError, OriginRequest, format_of};
+use kiln_import::mirror::MirrorError;
+use kiln_import::solver::SolveRequest;
+use kiln_model::lock::{Lock, LockedFile, LockedOrigin, LockedSource, LockedTarget, Staleness, TargetKey};
+use kiln_model::project::{Origin, WantedSource, WantedTarget};
 use kiln_model::recipe::SourceKind;
-use kiln_model::{OriginName, PackageName, Reporter};
+use kiln_model::version;
+use kiln_model::{ArchiveKind, OriginName, PackageName, Reporter};
 
 use crate::services::Services;
 use crate::workspace::Workspace;
@@ -53,37 +47,9 @@ pub enum LockError {
     /// Nobody names a mirror.
     #[error(transparent)]
     Mirror(#[from] MirrorError),
-    /// The archive cannot be used.
+    /// An origin cannot be used.
     #[error(transparent)]
-    Archive(Box<ArchiveError>),
-    /// No keyring.
-    #[error(
-        "there is no keyring of `{distribution}` on this machine, so nothing that origin `{origin}` has can be believed"
-    )]
-    NoKeyring {
-        /// The origin.
-        origin: OriginName,
-        /// The distribution.
-        distribution: String,
-    },
-    /// A keyring cannot be read.
-    #[error("cannot read the keyring `{}`", .path.display())]
-    ReadKeyring {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A keyring is none.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// The lock has a date that is none.
-    #[error("`{date}` in `kiln.lock` is not a date")]
-    Date {
-        /// The text.
-        date: String,
-    },
+    Origin(#[from] OriginError),
     /// The packages do not go together.
     #[error("cannot resolve `{target}`")]
     Solve {
@@ -91,7 +57,7 @@ pub enum LockError {
         target: String,
         /// Why.
         #[source]
-        source: Box<SolveError>,
+        source: Box<OriginError>,
     },
     /// The archive does not have a source package.
     #[error("the origin `{origin}` has no source package `{package}`{}", .wanted.as_ref().map_or_else(String::new, |v| format!(" {v}")))]
@@ -114,6 +80,9 @@ pub enum LockError {
         #[source]
         source: Box<kiln_import::debian::index::IndexError>,
     },
+    /// What was read to be pinned cannot be kept.
+    #[error("cannot keep the packages that were read")]
+    Keep(#[from] kiln_store::WriteError),
     /// A Git repository does not say which commit.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -128,15 +97,8 @@ impl LockError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Mirror(error) => error.hint(),
-            Self::Archive(error) => error.hint(),
-            Self::NoKeyring { origin, distribution } => Some(format!(
-                "install it (`apt install {distribution}-archive-keyring`), or put one into the project and name it: \
-                 `origins: {{ {origin}: {{ keyring: keys/archive.gpg }} }}`"
-            )),
-            Self::Keyring(error) => error.hint(),
-            Self::Date { .. } => {
-                Some("remove the block of that origin from `kiln.lock`, then run `kiln lock`".to_owned())
-            }
+            Self::Origin(error) => error.hint(),
+            Self::Keep(error) => error.hint(),
             Self::Solve { source, .. } => source.hint(),
             Self::NoSource { versions, .. } if !versions.is_empty() => Some(format!("it has {}", versions.join(", "))),
             Self::NoSource { .. } => {
@@ -144,14 +106,8 @@ impl LockError {
             }
             Self::Git(error) => error.hint(),
             Self::SourceIndex { source, .. } => source.hint(),
-            Self::ReadKeyring { .. } | Self::NoSuchName(_) => None,
+            Self::NoSuchName(_) => None,
         }
-    }
-}
-
-impl From<ArchiveError> for LockError {
-    fn from(error: ArchiveError) -> Self {
-        Self::Archive(Box::new(error))
     }
 }
 
@@ -200,19 +156,22 @@ pub fn lock(
         return Ok(old.clone());
     }
     let mut new = Lock { ids: old.ids.clone(), ..Lock::default() };
-    let mut archives = BTreeMap::new();
+    let folder = services.archives();
+    let means = Means { fetcher: &services.fetcher, folder: &folder, session: &services.session, reporter };
+    let mut archives = Archives::new();
     for (name, origin) in &workspace.project.project.origins {
-        let Origin::Deb(deb) = &origin.value;
         let moved = update.names(name.as_str())
             || old.packages.keys().any(|key| key.origin == *name && update.names(key.name.as_str()));
-        let archive =
-            open(workspace, services, name, deb, &wanted, old.origins.get(name).filter(|_| !moved), old, reporter)?;
-        new.origins.insert(name.clone(), locked_origin(deb, &archive.state));
-        archives.insert(name.clone(), archive);
+        let locked = old.origins.get(name).filter(|_| !moved);
+        let archive = open(workspace, services, name, &origin.value, &wanted, locked, old, &means)?;
+        new.origins.insert(name.clone(), archive.state());
+        archives.insert(name.clone(), (origin.value.kind(), archive));
     }
     for target in &wanted.targets {
-        resolve(target, &archives, &mut new)?;
+        resolve(target, &archives, &means, &mut new)?;
     }
+    // Packages that had to be read are in the store now; what is written there counts once it is published.
+    services.session.flush()?;
     // Other machines lock other architectures: theirs stay.
     let spoken_of: BTreeSet<_> = wanted.targets.iter().map(|target| target.architecture).collect();
     for (key, target) in old.targets.iter().filter(|(key, _)| !spoken_of.contains(&key.architecture)) {
@@ -258,139 +217,60 @@ fn check_names(workspace: &Workspace, old: &Lock, update: &Update) -> Result<(),
     Ok(())
 }
 
+/// Archives by origin, each with its kind.
+type Archives = BTreeMap<OriginName, (ArchiveKind, Box<dyn OpenArchive>)>;
+
 #[allow(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
 fn open(
     workspace: &Workspace,
     services: &Services,
     name: &OriginName,
-    origin: &DebOrigin,
+    origin: &Origin,
     wanted: &Wanted,
     locked: Option<&LockedOrigin>,
     old: &Lock,
-    reporter: &dyn Reporter,
-) -> Result<Archive, LockError> {
+    means: &Means<'_>,
+) -> Result<Box<dyn OpenArchive>, LockError> {
     let architectures: BTreeSet<_> = wanted.targets.iter().map(|target| target.architecture).collect();
+    let architectures: Vec<_> = architectures.into_iter().collect();
     let from_here = |source: &WantedSource| matches!(&source.source.kind, SourceKind::Origin { origin, .. } if origin.value == *name);
-    let config = ArchiveConfig {
-        origin: name.clone(),
-        distribution: origin.distribution.clone(),
-        suite: origin.suite.clone(),
-        components: origin.components.clone(),
-        architectures: architectures.into_iter().collect(),
+    let mirrors = services.settings.mirrors.choose(origin.kind(), name.as_str(), origin.distribution())?;
+    let request = OriginRequest {
+        name,
+        origin,
+        project: &workspace.folder,
+        keyrings: &services.settings.keyring_folders,
+        mirrors: &mirrors,
+        architectures: &architectures,
         sources: wanted.sources.iter().any(from_here),
-        max_age: origin.max_age.map(|age| match age {
-            MaxAge::Unlimited => ReleaseAge::Unlimited,
-            MaxAge::For(duration) => ReleaseAge::Seconds(duration.as_secs()),
-        }),
+        locked,
+        floor: old.origins.get(name).filter(|locked| locked.archive == origin.kind()),
+        now: services.settings.now,
     };
-    let mirrors = services.settings.mirrors.choose(name.as_str(), &origin.distribution)?;
-    let folder = services.archives();
-    let access = Access { mirrors: &mirrors, fetcher: &services.fetcher, folder: &folder, reporter };
-    // The locked state serves when it has every index that is wanted now.
-    if let Some(locked) = locked.filter(|locked| serves(locked, &config)) {
-        let state = ArchiveState {
-            release: locked.release,
-            date: date::parse(&locked.date).ok_or_else(|| LockError::Date { date: locked.date.clone() })?,
-            indexes: locked
-                .indexes
-                .iter()
-                .map(|index| IndexPin { path: index.path.clone(), sha256: index.sha256, size: index.size })
-                .collect(),
-        };
-        return Ok(Archive::open(&config, state, access)?);
-    }
-    let keyrings = keyrings(workspace, services, name, origin)?;
-    let floor = old.origins.get(name).filter(|o| o.suite == origin.suite && o.distribution == origin.distribution);
-    let floor = floor.and_then(|locked| date::parse(&locked.date));
-    Ok(Archive::update(&config, &keyrings, access, services.settings.now, floor)?)
+    Ok(format_of(origin.kind()).open(&request, means)?)
 }
 
-/// Has a locked state every index that is wanted?
-fn serves(locked: &LockedOrigin, config: &ArchiveConfig) -> bool {
-    let same = locked.suite == config.suite
-        && locked.distribution == config.distribution
-        && locked.components == config.components;
-    let has = |folder: String| locked.indexes.iter().any(|index| index.path.contains(&folder));
-    same && config.components.iter().all(|component| {
-        config.architectures.iter().all(|architecture| has(format!("{component}/binary-{architecture}/")))
-            && (!config.sources || has(format!("{component}/source/")))
-    })
-}
-
-fn locked_origin(origin: &DebOrigin, state: &ArchiveState) -> LockedOrigin {
-    LockedOrigin {
-        distribution: origin.distribution.clone(),
-        suite: origin.suite.clone(),
-        components: origin.components.clone(),
-        release: state.release,
-        date: date::format(state.date),
-        indexes: state
-            .indexes
-            .iter()
-            .map(|pin| LockedIndex { path: pin.path.clone(), sha256: pin.sha256, size: pin.size })
-            .collect(),
-    }
-}
-
-/// The keyrings that an origin is believed by: the project's own, or those of the machine that are the distribution's.
-fn keyrings(
-    workspace: &Workspace,
-    services: &Services,
-    name: &OriginName,
-    origin: &DebOrigin,
-) -> Result<Vec<Keyring>, LockError> {
-    let read = |path: PathBuf| {
-        let bytes = std::fs::read(&path).map_err(|source| LockError::ReadKeyring { path: path.clone(), source })?;
-        Ok::<_, LockError>(Keyring::parse(&path.display().to_string(), &bytes)?)
-    };
-    if let Some(own) = &origin.keyring {
-        return Ok(vec![read(workspace.folder.join(own.value.as_str()))?]);
-    }
-    let mut found = Vec::new();
-    for folder in &services.settings.keyring_folders {
-        for ending in ["gpg", "pgp", "asc"] {
-            let path = folder.join(format!("{}-archive-keyring.{ending}", origin.distribution));
-            if path.is_file() {
-                found.push(read(path)?);
-            }
-        }
-    }
-    if found.is_empty() {
-        let distribution = origin.distribution.clone();
-        return Err(LockError::NoKeyring { origin: name.clone(), distribution });
-    }
-    Ok(found)
-}
-
-fn resolve(target: &WantedTarget, archives: &BTreeMap<OriginName, Archive>, new: &mut Lock) -> Result<(), LockError> {
+/// Resolves a target. Packages of different kinds of archive know nothing of each other, so each kind's requests are
+/// resolved among its own; whether all go together is found out when they are composed.
+fn resolve(target: &WantedTarget, archives: &Archives, means: &Means<'_>, new: &mut Lock) -> Result<(), LockError> {
     let key = TargetKey { name: target.name.clone(), architecture: target.architecture };
-    let requests: Vec<SolveRequest> = target.requests.iter().filter_map(SolveRequest::from_reference).collect();
     let mut locked = LockedTarget { requests: target.requests.clone(), packages: BTreeSet::new() };
-    if !requests.is_empty() {
-        let indexes: Vec<_> =
-            archives.iter().map(|(name, archive)| (name, archive.packages(target.architecture))).collect();
-        let sources: Vec<Solvable<'_>> = indexes.iter().map(|(origin, indexes)| Solvable { origin, indexes }).collect();
-        let options = SolveOptions { architecture: target.architecture, recommends: false };
-        let solved = solve(&sources, &requests, options)
-            .map_err(|source| LockError::Solve { target: target.name.clone(), source: Box::new(source) })?;
-        for selected in solved {
-            let key = PackageKey {
-                origin: selected.origin,
-                name: selected.name.clone(),
-                architecture: selected.architecture,
-            };
-            let other = selected.source.0 != selected.name.as_str() || selected.source.1 != selected.version;
+    let kinds: BTreeSet<ArchiveKind> = archives.values().map(|(kind, _)| *kind).collect();
+    for kind in kinds {
+        let own: Vec<(&OriginName, &dyn OpenArchive)> =
+            archives.iter().filter(|(_, (of, _))| *of == kind).map(|(name, (_, archive))| (name, &**archive)).collect();
+        let here = |request: &&kiln_model::PackageRef| own.iter().any(|(name, _)| request.origin() == Some(*name));
+        let requests: Vec<SolveRequest> =
+            target.requests.iter().filter(here).filter_map(SolveRequest::from_reference).collect();
+        if requests.is_empty() {
+            continue;
+        }
+        let solved = format_of(kind).resolve(&own, &requests, target.architecture, means);
+        let solved =
+            solved.map_err(|source| LockError::Solve { target: target.name.clone(), source: Box::new(source) })?;
+        for (key, package) in solved {
             locked.packages.insert(key.reference());
-            new.packages.insert(
-                key,
-                LockedPackage {
-                    version: selected.version,
-                    path: selected.path,
-                    sha256: selected.sha256,
-                    size: selected.size,
-                    source: other.then_some(selected.source),
-                },
-            );
+            new.packages.insert(key, package);
         }
     }
     new.targets.insert(key, locked);
@@ -401,17 +281,19 @@ fn pin(
     workspace: &Workspace,
     services: &Services,
     wanted: &WantedSource,
-    archives: &BTreeMap<OriginName, Archive>,
+    archives: &Archives,
 ) -> Result<LockedSource, LockError> {
     Ok(match &wanted.source.kind {
         SourceKind::Origin { origin, package, version: wanted, apply_patches, .. } => {
             let origin = &origin.value;
             let fault = |source| LockError::SourceIndex { origin: origin.clone(), source: Box::new(source) };
-            let mut records = Vec::new();
-            for index in archives.get(origin).map_or(&[][..], Archive::sources) {
-                records.extend(index.named(package.value.as_str()).map_err(fault)?);
-            }
-            records.sort_by(|a, b| version::compare(&b.version, &a.version));
+            let archive = archives.get(origin);
+            let mut records = match archive {
+                Some((_, archive)) => archive.sources(package.value.as_str()).map_err(fault)?,
+                None => Vec::new(),
+            };
+            let kind = archive.map(|(kind, _)| *kind).unwrap_or_default();
+            records.sort_by(|a, b| version::compare(kind, &b.version, &a.version));
             let found = records.iter().find(|record| wanted.as_ref().is_none_or(|wanted| *wanted == record.version));
             let record = found.ok_or_else(|| LockError::NoSource {
                 origin: origin.clone(),

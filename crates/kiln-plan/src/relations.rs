@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_import::debian::relation::{self, Group, Relation, RelationError};
-use kiln_model::PackageRecord;
+use kiln_import::archive::{RelationSyntax, SyntaxError, Term, format_of};
+use kiln_model::{ArchiveKind, PackageRecord};
 
 /// Why a set of packages does not hang together.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum RelationsError {
         package: String,
         /// Why.
         #[source]
-        source: RelationError,
+        source: SyntaxError,
     },
     /// What a package depends on is not there.
     #[error("`{package}` needs `{needs}`, which is not in {place}")]
@@ -59,39 +59,47 @@ impl RelationsError {
     }
 }
 
-fn parse<'a>(record: &PackageRecord, field: &'a str) -> Result<Vec<Group<'a>>, RelationsError> {
-    relation::parse(field).map_err(|source| RelationsError::Unreadable { package: record.name.to_string(), source })
+fn unreadable(record: &PackageRecord) -> impl Fn(SyntaxError) -> RelationsError {
+    let package = record.name.to_string();
+    move |source| RelationsError::Unreadable { package: package.clone(), source }
 }
 
-/// Packages by the names they answer to.
+fn syntax(record: &PackageRecord) -> &'static dyn RelationSyntax {
+    format_of(record.relations.syntax).relations()
+}
+
+/// Packages by the names they answer to. Those of another kind of archive mean something else by a name.
 struct Names<'a> {
-    real: BTreeMap<&'a str, &'a PackageRecord>,
-    virtual_: BTreeMap<&'a str, Vec<(&'a PackageRecord, Option<&'a str>)>>,
+    real: BTreeMap<(ArchiveKind, &'a str), &'a PackageRecord>,
+    virtual_: BTreeMap<(ArchiveKind, String), Vec<(&'a PackageRecord, Option<String>)>>,
 }
 
 impl<'a> Names<'a> {
     fn of(records: impl Iterator<Item = &'a PackageRecord>) -> Result<Self, RelationsError> {
         let mut names = Self { real: BTreeMap::new(), virtual_: BTreeMap::new() };
         for record in records {
-            names.real.insert(record.name.as_str(), record);
-            for group in parse(record, &record.relations.provides)? {
-                for provided in group {
-                    let version = provided.version.map(|(_, version)| version);
-                    names.virtual_.entry(provided.name).or_default().push((record, version));
-                }
+            let kind = record.relations.syntax;
+            names.real.insert((kind, record.name.as_str()), record);
+            for provided in syntax(record).provides(&record.relations).map_err(unreadable(record))? {
+                names.virtual_.entry((kind, provided.name)).or_default().push((record, provided.version));
             }
         }
         Ok(names)
     }
 
-    /// The packages that satisfy a relation, the real one first.
-    fn satisfying(&self, relation: &Relation<'_>) -> Vec<&'a PackageRecord> {
-        let real = self.real.get(relation.name).copied().filter(|record| relation.admits(&record.version));
-        let provided = self.virtual_.get(relation.name).into_iter().flatten();
+    /// The packages that satisfy a term of a package, the real one first.
+    fn satisfying(&self, of: &PackageRecord, term: &Term) -> Vec<&'a PackageRecord> {
+        let (kind, syntax) = (of.relations.syntax, syntax(of));
+        let admits = |version: &str| match &term.version {
+            Some((operator, bound)) => syntax.admits(version, operator, bound),
+            None => true,
+        };
+        let real = self.real.get(&(kind, term.name.as_str())).copied().filter(|record| admits(&record.version));
+        let provided = self.virtual_.get(&(kind, term.name.clone())).into_iter().flatten();
         // A package that provides a name without a version satisfies no versioned relation (Debian Policy 7.5).
         let provided = provided.filter(|(_, version)| match version {
-            Some(version) => relation.admits(version),
-            None => relation.version.is_none(),
+            Some(version) => admits(version),
+            None => term.version.is_none(),
         });
         real.into_iter().chain(provided.map(|(record, _)| *record)).collect()
     }
@@ -113,11 +121,11 @@ pub fn closure<'a>(
         if !found.insert(record.name.as_str()) {
             continue;
         }
-        for group in parse(record, &record.relations.depends)? {
-            let chosen = group.iter().find_map(|relation| names.satisfying(relation).first().copied());
+        for wish in syntax(record).needs(&record.relations).map_err(unreadable(record))? {
+            let chosen = wish.any_of.iter().find_map(|term| names.satisfying(record, term).first().copied());
             let missing = || RelationsError::Missing {
                 package: record.name.to_string(),
-                needs: relation::shown(&group),
+                needs: wish.text.clone(),
                 place: place.to_owned(),
             };
             queue.push(chosen.ok_or_else(missing)?);
@@ -134,20 +142,18 @@ pub fn verify(records: &[&PackageRecord], place: &str) -> Result<(), RelationsEr
     let names = Names::of(records.iter().copied())?;
     for record in records {
         let package = || record.name.to_string();
-        for group in parse(record, &record.relations.depends)? {
-            if group.iter().all(|relation| names.satisfying(relation).is_empty()) {
-                let needs = relation::shown(&group);
+        for wish in syntax(record).needs(&record.relations).map_err(unreadable(record))? {
+            if wish.any_of.iter().all(|term| names.satisfying(record, term).is_empty()) {
+                let needs = wish.text;
                 return Err(RelationsError::Missing { package: package(), needs, place: place.to_owned() });
             }
         }
-        let against = [("conflicts with", &record.relations.conflicts), ("breaks", &record.relations.breaks)];
-        for (verb, field) in against {
-            for relation in parse(record, field)?.iter().flatten() {
-                // A package may conflict with a name it provides itself: it then replaces all others.
-                if let Some(other) = names.satisfying(relation).into_iter().find(|other| other.name != record.name) {
-                    let (package, other) = (package(), other.name.to_string());
-                    return Err(RelationsError::Apart { package, verb, other, place: place.to_owned() });
-                }
+        for (verb, term) in syntax(record).against(&record.relations).map_err(unreadable(record))? {
+            // A package may conflict with a name it provides itself: it then replaces all others.
+            let others = names.satisfying(record, &term);
+            if let Some(other) = others.into_iter().find(|other| other.name != record.name) {
+                let (package, other) = (package(), other.name.to_string());
+                return Err(RelationsError::Apart { package, verb, other, place: place.to_owned() });
             }
         }
     }

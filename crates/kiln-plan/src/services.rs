@@ -11,9 +11,10 @@ use kiln_build::graph::Cancel;
 use kiln_build::source::Git;
 use kiln_build::work::{WorkError, Workplace};
 use kiln_fetch::{FetchOptions, Fetcher, Url};
-use kiln_import::debian::mirror::{self, Mirror, MirrorError};
+use kiln_import::archive::format_of;
+use kiln_import::mirror::{self, Mirror, MirrorError};
 use kiln_model::diagnostic::Diagnostics;
-use kiln_model::{Architecture, Reporter};
+use kiln_model::{Architecture, ArchiveKind, Reporter};
 use kiln_store::{OpenError, OpenOptions, Session, SessionError, Store};
 
 use crate::rules::Rules;
@@ -57,22 +58,25 @@ impl MirrorWords {
     ///
     /// # Errors
     /// When nobody names one.
-    pub fn choose(&self, origin: &str, distribution: &str) -> Result<Vec<Mirror>, MirrorError> {
+    pub fn choose(&self, kind: ArchiveKind, origin: &str, distribution: &str) -> Result<Vec<Mirror>, MirrorError> {
+        let format = format_of(kind);
         let named = mirror::Named {
             flag: self.flag.get(distribution).or_else(|| self.flag.get("")).map(String::as_str),
             environment: self.environment.get(&mirror::variable(distribution)).map(String::as_str),
             user: self.user.get(distribution).map(String::as_str),
-            apt: &self.apt,
+            apt: if format.is_apts() { &self.apt } else { &[] },
         };
-        mirror::choose(origin, distribution, &named, &|path: &Path| std::fs::read_to_string(path).ok())
+        mirror::choose(origin, distribution, format.mirror_holds(), &named, &|path: &Path| {
+            std::fs::read_to_string(path).ok()
+        })
     }
 
     /// The mirrors' folders.
     ///
     /// # Errors
     /// When nobody names one.
-    pub fn urls(&self, origin: &str, distribution: &str) -> Result<Vec<Url>, MirrorError> {
-        Ok(self.choose(origin, distribution)?.into_iter().map(|mirror| mirror.url).collect())
+    pub fn urls(&self, kind: ArchiveKind, origin: &str, distribution: &str) -> Result<Vec<Url>, MirrorError> {
+        Ok(self.choose(kind, origin, distribution)?.into_iter().map(|mirror| mirror.url).collect())
     }
 }
 

@@ -5,6 +5,30 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
+/// One member of a gzip file, for formats that give each member a meaning of its own: Alpine's packages. It takes exactly
+/// the member's bytes from the reader beneath.
+pub struct Member<R>(GzDecoder<R>);
+
+impl<R: BufRead> Member<R> {
+    /// The member that `reader` is at the start of.
+    #[must_use]
+    pub fn new(reader: R) -> Self {
+        Self(GzDecoder::new(reader))
+    }
+
+    /// The reader beneath: after the member, when that was read to its end.
+    #[must_use]
+    pub fn into_inner(self) -> R {
+        self.0.into_inner()
+    }
+}
+
+impl<R: BufRead> Read for Member<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
 pub(super) struct Decoder<R> {
     /// None only while one member gives way to the next.
     member: Option<GzDecoder<R>>,

@@ -12,6 +12,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use liblzma::stream::{CONCATENATED, Error as XzError, Stream};
 
 pub use encode::{Encoder, Level, encoder, zstd_workers};
+pub use gzip::Member as GzipMember;
 
 use crate::{BUFFER, LimitError};
 

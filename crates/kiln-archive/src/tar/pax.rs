@@ -7,6 +7,9 @@ use crate::ReadError;
 /// The prefix of extended attributes' keys, as `star` began it and everyone reads it.
 pub(super) const XATTR: &str = "SCHILY.xattr.";
 
+/// The key of a content's SHA-1 in hexadecimal, as `abuild-tar` writes it.
+pub(super) const SHA1: &str = "APK-TOOLS.checksum.SHA1";
+
 /// What the records of one extended header say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Records {
@@ -19,6 +22,7 @@ pub(super) struct Records {
     pub(super) group: Option<String>,
     pub(super) mtime: Option<i64>,
     pub(super) xattrs: BTreeMap<Box<str>, Box<[u8]>>,
+    pub(super) sha1: Option<[u8; 20]>,
     pub(super) sparse: bool,
 }
 
@@ -59,6 +63,9 @@ impl Records {
             _ => {
                 let Ok(key) = std::str::from_utf8(key) else { return Ok(()) };
                 self.sparse |= key.starts_with("GNU.sparse.");
+                if key == SHA1 {
+                    self.sha1 = Some(sha1(value).ok_or_else(fault)?);
+                }
                 if let Some(name) = key.strip_prefix(XATTR) {
                     self.xattrs.insert(name.into(), value.into());
                 }
@@ -75,6 +82,7 @@ impl Records {
             (self.size.is_some(), "size"),
             (self.sparse, "GNU.sparse"),
             (!self.xattrs.is_empty(), XATTR),
+            (self.sha1.is_some(), SHA1),
         ];
         match named.iter().find(|(set, _)| *set) {
             None => Ok(()),
@@ -84,6 +92,18 @@ impl Records {
             }),
         }
     }
+}
+
+fn sha1(hex: &[u8]) -> Option<[u8; 20]> {
+    let mut bytes = [0; 20];
+    if hex.len() != 40 {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(hex.chunks(2)) {
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// A decimal number, or nothing when the value is empty. None when it is neither.

@@ -220,6 +220,7 @@ impl<R: Read> Reader<R> {
             size: if kind == Kind::File { size } else { 0 },
             mtime,
             xattrs: records.xattrs,
+            sha1: records.sha1,
             kind,
         };
         self.content(size);

@@ -131,6 +131,10 @@ impl<W: Write> Writer<W> {
             }
             pax::write(&mut records, &format!("{}{name}", pax::XATTR), value);
         }
+        if let Some(sha1) = &entry.sha1 {
+            let hex: String = sha1.iter().map(|byte| format!("{byte:02x}")).collect();
+            pax::write(&mut records, pax::SHA1, hex.as_bytes());
+        }
         self.records(&records, entry)?;
         header.seal();
         self.writer.write_all(&header.0)

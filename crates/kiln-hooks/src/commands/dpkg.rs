@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use kiln_model::TreePath;
-use kiln_model::debian_version::compare;
 use kiln_model::facts::{Diversion, Mode, Permission};
+use kiln_model::version::deb::compare;
 
 use super::options::Options;
 use super::{Call, Done, Outcome, Stuck, stuck};

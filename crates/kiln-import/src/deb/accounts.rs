@@ -1,7 +1,8 @@
-//! The accounts that every Debian system has under the same numbers: `base-passwd`'s tables, for packages whose archive
-//! names an owner only by number.
+//! The accounts of `base-passwd`'s tables, which every Debian system has.
 
-use kiln_model::name::AccountName;
+use crate::payload::FixedAccounts;
+
+pub(super) const FIXED: FixedAccounts = FixedAccounts { users: USERS, groups: GROUPS };
 
 const USERS: &[(u32, &str)] = &[
     (0, "root"),
@@ -65,43 +66,10 @@ const GROUPS: &[(u32, &str)] = &[
     (65534, "nogroup"),
 ];
 
-/// Whose number it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Account {
-    User,
-    Group,
-}
-
-impl Account {
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Group => "group",
-        }
-    }
-
-    /// The static name of a number.
-    pub(super) fn of_number(self, number: u32) -> Option<AccountName> {
-        let table = match self {
-            Self::User => USERS,
-            Self::Group => GROUPS,
-        };
-        table.iter().find(|(id, _)| *id == number).and_then(|(_, name)| name.parse().ok())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn every_name_is_one_and_numbers_are_in_order() {
-        for (table, account) in [(USERS, Account::User), (GROUPS, Account::Group)] {
-            assert!(table.is_sorted_by_key(|(id, _)| *id));
-            for (id, name) in table {
-                assert_eq!(account.of_number(*id).unwrap().as_str(), *name);
-            }
-        }
-        assert!(Account::User.of_number(1000).is_none());
+        assert!(super::FIXED.is_sound());
     }
 }

@@ -5,6 +5,7 @@ use kiln_model::name::NameError;
 use kiln_model::{ObjectError, TreePath};
 
 use super::deb822;
+use crate::payload::PayloadError;
 
 /// Why a Debian package cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -98,5 +99,21 @@ impl DebError {
 
     pub(super) fn read(part: impl Into<String>, source: impl Into<ReadError>) -> Self {
         Self::Read { part: part.into(), source: source.into() }
+    }
+}
+
+impl From<PayloadError> for DebError {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::Read { part, source } => Self::Read { part, source },
+            PayloadError::Owner { path, what, number } => Self::Owner { path, what, number },
+            PayloadError::Name(source) => Self::Name(source),
+            PayloadError::Conflict { path, why } => Self::Conflict { path, why },
+            PayloadError::Checksum { path } => {
+                let why = "its content does not have the checksum that the package gives it".to_owned();
+                Self::Conflict { path, why }
+            }
+            PayloadError::Object { what, source } => Self::Object { what, source },
+        }
     }
 }

@@ -99,7 +99,7 @@ fn parse_conffiles(bytes: &[u8]) -> Result<BTreeSet<String>, DebError> {
     for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
         if line.starts_with('/') {
             let path = kiln_model::TreePath::from_absolute(line).map_err(|error| fault(error.to_string()))?;
-            all.insert(super::data::below_usr(&path).to_string());
+            all.insert(crate::payload::below_usr(&path).to_string());
         } else if !line.starts_with("remove-on-upgrade ") {
             return Err(fault(format!("`{}` is neither a path nor a known flag", line.escape_debug())));
         }

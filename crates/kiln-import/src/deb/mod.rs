@@ -6,7 +6,6 @@
 
 mod accounts;
 pub mod control;
-mod data;
 pub mod deb822;
 mod error;
 mod members;
@@ -16,10 +15,14 @@ use std::io::{self, BufReader, Read};
 
 use kiln_archive::{BUFFER, Compression, Limits, ReadError, ar, limits};
 use kiln_model::package::{Hook, Relations};
-use kiln_model::{Architecture, Dir, Facts, ObjectSink, OriginName, PackageRecord};
+use kiln_model::{Architecture, ArchiveKind, Dir, Facts, ObjectSink, OriginName, PackageRecord};
 
+use crate::payload::{self, Payload};
 pub use control::Control;
 pub use error::DebError;
+
+/// How `data.tar` is read.
+const PAYLOAD: Payload = Payload { accounts: accounts::FIXED, passed_over: |_| false };
 
 /// An imported package.
 #[derive(Debug, Clone)]
@@ -53,7 +56,7 @@ pub fn import(reader: impl Read + Send, objects: &dyn ObjectSink, limits: &Limit
         let control = members::read(&control.name, reader, objects, limits)?;
         let data = member(&mut ar)?;
         let reader = tar_member(&data.name, "data.tar", &mut ar, limits)?;
-        let (tree, facts) = data::read(&data.name, reader, objects, limits)?;
+        let (tree, facts) = payload::read(&PAYLOAD, &data.name, reader, objects, limits)?;
         io::copy(&mut ar, &mut io::sink()).map_err(|error| container(error.into()))?;
         let members::ControlMembers { control, conffiles, hooks } = control;
         DebPackage { control, tree, facts, conffiles, hooks }
@@ -130,6 +133,7 @@ impl DebPackage {
             source: self.control.source(),
             tree: self.tree.id(),
             relations: Relations {
+                syntax: ArchiveKind::Deb,
                 depends: depends.join(", "),
                 provides: self.control.relation("Provides"),
                 conflicts: self.control.relation("Conflicts"),

@@ -7,17 +7,17 @@ pub mod archive;
 pub mod cleartext;
 pub mod date;
 pub mod index;
-pub mod mirror;
 pub mod openpgp;
 pub mod relation;
 pub mod release;
 pub mod solver;
 
-pub use kiln_model::debian_version as version;
+/// The order of Debian's versions.
+pub use kiln_model::version::deb as version;
 
+pub use crate::mirror::{self, Mirror};
 pub use archive::{Access, Archive, ArchiveConfig, ArchiveError, ArchiveState, IndexPin, PoolFile};
 pub use index::{Index, Record, SourceRecord};
-pub use mirror::Mirror;
 pub use openpgp::Keyring;
 pub use release::{Checks, MaxAge, ReleaseError, SignedRelease, VerifiedRelease};
 pub use solver::{Selected, SolveError, SolveOptions, SolveRequest, Source, Why, solve};

@@ -33,6 +33,9 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// Every comparison.
+    pub const ALL: [Self; 5] = [Self::Earlier, Self::EarlierOrEqual, Self::Equal, Self::LaterOrEqual, Self::Later];
+
     /// As it is written.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

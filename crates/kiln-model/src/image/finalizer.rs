@@ -96,8 +96,10 @@ impl JsonSchema for FinalizersSchema {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let names: serde_json::Map<String, serde_json::Value> =
-            FinalizerName::ALL.iter().map(|name| ((*name).to_owned(), serde_json::json!({ "type": "boolean" }))).collect();
+        let names: serde_json::Map<String, serde_json::Value> = FinalizerName::ALL
+            .iter()
+            .map(|name| ((*name).to_owned(), serde_json::json!({ "type": "boolean" })))
+            .collect();
         json_schema!({
             "type": "object",
             "description": "Finalizers by name: `false` for one that this image does without.",

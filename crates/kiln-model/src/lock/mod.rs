@@ -14,7 +14,7 @@ pub use read::parse;
 pub use stale::Staleness;
 
 use crate::name::AccountName;
-use crate::{Architecture, Digest, OriginName, PackageName, PackageRef, TreeId};
+use crate::{Architecture, ArchiveKind, Digest, OriginName, PackageName, PackageRef, TreeId};
 
 /// The lock's file name.
 pub const LOCK_FILE: &str = "kiln.lock";
@@ -43,15 +43,17 @@ pub struct Lock {
 /// A state of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedOrigin {
+    /// Which kind of archive it is.
+    pub archive: ArchiveKind,
     /// The distribution.
     pub distribution: String,
     /// The suite.
     pub suite: String,
     /// The components.
     pub components: Vec<String>,
-    /// The digest of the signed index of indexes (Debian: `InRelease`).
-    pub release: Digest,
-    /// The date that it carries, as it carries it.
+    /// The digest of the signed index of indexes (Debian: `InRelease`), where the archive has one.
+    pub release: Option<Digest>,
+    /// The date of the state: what the index of indexes carries, or that of the newest package.
     pub date: String,
     /// The indexes that were used, by path.
     pub indexes: Vec<LockedIndex>,

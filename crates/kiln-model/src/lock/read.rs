@@ -12,7 +12,7 @@ use super::{
 };
 use crate::diagnostic::{Diagnostics, FileId, Place, Problem, Sources};
 use crate::name::AccountName;
-use crate::{Architecture, Digest, OriginName, PackageName, PackageRef, TreeId};
+use crate::{Architecture, ArchiveKind, Digest, OriginName, PackageName, PackageRef, TreeId};
 
 /// The longest lock, in bytes. A thousand times what a distribution's worth of packages takes.
 const LONGEST: usize = 64 << 20;
@@ -44,10 +44,12 @@ struct Header {
 #[serde(deny_unknown_fields)]
 struct RawOrigin {
     name: OriginName,
+    #[serde(default)]
+    archive: ArchiveKind,
     distribution: String,
     suite: String,
     components: Vec<String>,
-    release: Digest,
+    release: Option<Digest>,
     date: String,
     indexes: Vec<RawIndex>,
 }
@@ -261,7 +263,11 @@ impl Reading<'_> {
             let index = |i: RawIndex| LockedIndex { path: i.path, sha256: i.sha256, size: i.size };
             let mut indexes: Vec<LockedIndex> = origin.indexes.into_iter().map(index).collect();
             indexes.sort();
+            if origin.release.is_none() && origin.archive == ArchiveKind::Deb {
+                self.problem(span.clone(), format!("{what} has no `release`"));
+            }
             let value = LockedOrigin {
+                archive: origin.archive,
                 distribution: origin.distribution,
                 suite: origin.suite,
                 components: origin.components,

@@ -93,19 +93,20 @@ impl Lock {
     }
 
     fn stale_origins(&self, origins: &BTreeMap<OriginName, Spanned<Origin>>, stale: &mut Vec<Staleness>) {
-        for (name, Spanned { value: Origin::Deb(origin), .. }) in origins {
+        for (name, Spanned { value: origin, .. }) in origins {
             let Some(locked) = self.origins.get(name) else {
                 stale.push(Staleness::NewOrigin(name.clone()));
                 continue;
             };
-            let (was, is) = (locked.components.join(" "), origin.components.join(" "));
+            let (was, is) = (locked.components.join(" "), origin.components().join(" "));
             for (setting, was, is) in [
-                ("distribution", &locked.distribution, &origin.distribution),
-                ("suite", &locked.suite, &origin.suite),
+                ("archive", locked.archive.as_str(), origin.kind().as_str()),
+                ("distribution", &locked.distribution, origin.distribution()),
+                ("suite", &locked.suite, origin.suite()),
                 ("components", &was, &is),
             ] {
                 if was != is {
-                    let (origin, was, is) = (name.clone(), was.clone(), is.clone());
+                    let (origin, was, is) = (name.clone(), was.to_owned(), is.to_owned());
                     stale.push(Staleness::MovedOrigin { origin, setting, was, is });
                 }
             }

@@ -24,10 +24,11 @@ fn sample() -> Lock {
     lock.origins.insert(
         origin.clone(),
         LockedOrigin {
+            archive: ArchiveKind::Deb,
             distribution: "debian".into(),
             suite: "trixie".into(),
             components: vec!["main".into()],
-            release: Digest::of(b"release"),
+            release: Some(Digest::of(b"release")),
             date: "2026-11-01T09:00:00Z".into(),
             indexes: vec![index("main/binary-amd64/Packages.xz"), index("main/source/Sources.xz")],
         },

@@ -42,10 +42,16 @@ impl Lock {
     fn write_origins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, origin) in &self.origins {
             write!(f, "\n[[origin]]\nname = {}\n", Text(name.as_str()))?;
+            if !origin.archive.is_default() {
+                writeln!(f, "archive = \"{}\"", origin.archive)?;
+            }
             write!(f, "distribution = {}\nsuite = {}\n", Text(&origin.distribution), Text(&origin.suite))?;
             let components: Vec<String> = origin.components.iter().map(|c| Text(c).to_string()).collect();
             writeln!(f, "components = [{}]", components.join(", "))?;
-            write!(f, "release = \"{}\"\ndate = {}\n", origin.release.to_hex(), Text(&origin.date))?;
+            if let Some(release) = &origin.release {
+                writeln!(f, "release = \"{}\"", release.to_hex())?;
+            }
+            writeln!(f, "date = {}", Text(&origin.date))?;
             let mut indexes = origin.indexes.clone();
             indexes.sort();
             list(f, "indexes", indexes.iter(), |index| {

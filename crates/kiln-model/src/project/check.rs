@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Origin, Project, ProjectPath};
+use super::{Project, ProjectPath};
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::image::{FileContent, Image};
 use crate::recipe::{GitLocation, Recipe, SourceKind, Switches};
 use crate::yaml::{Reader, did_you_mean};
-use crate::{ImageName, OptionName, OriginName, PackageName, PackageRef, PartName};
+use crate::{ArchiveKind, ImageName, OptionName, OriginName, PackageName, PackageRef, PartName};
 
 /// What a path of the project is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +81,12 @@ pub(super) fn check(
 
 impl Check<'_, '_> {
     fn project(&self) {
-        for Spanned { value: Origin::Deb(origin), .. } in self.project.origins.values() {
-            if let Some(keyring) = &origin.keyring {
-                self.file(keyring, FileKind::File, "keyring");
-            }
+        for origin in self.project.origins.values() {
+            let Some(keyring) = origin.value.keyring() else { continue };
+            // Alpine's keys are a file each, and may be a folder of them.
+            let folder =
+                origin.value.kind() == ArchiveKind::Apk && self.files.kind(&keyring.value) == Some(FileKind::Folder);
+            self.file(keyring, if folder { FileKind::Folder } else { FileKind::File }, "keyring");
         }
         for package in &self.project.environment {
             self.reference(package);
@@ -109,7 +111,10 @@ impl Check<'_, '_> {
         }
         for source in &recipe.sources {
             match &source.kind {
-                SourceKind::Origin { origin, .. } => self.origin(&origin.value, origin.place, &["url", "git", "path"]),
+                SourceKind::Origin { origin, .. } => {
+                    self.origin(&origin.value, origin.place, &["url", "git", "path"]);
+                    self.only_deb(&origin.value, origin.place, "has no source packages");
+                }
                 SourceKind::Path { path } => self.file(path, FileKind::Folder, "source"),
                 SourceKind::Git { location: GitLocation::Path(path), .. } => {
                     self.file(path, FileKind::Folder, "repository");
@@ -153,7 +158,11 @@ impl Check<'_, '_> {
                     self.no_recipe(name.as_str(), package.place);
                 }
             }
-            PackageRef::Origin(origin, _) | PackageRef::Essential(origin) => self.origin(origin, package.place, &[]),
+            PackageRef::Origin(origin, _) => self.origin(origin, package.place, &[]),
+            PackageRef::Essential(origin) => {
+                self.origin(origin, package.place, &[]);
+                self.only_deb(origin, package.place, "marks no package essential");
+            }
         }
     }
 
@@ -177,6 +186,15 @@ impl Check<'_, '_> {
         let hint = did_you_mean(origin.as_str(), "there are", names)
             .unwrap_or_else(|| format!("declare it under `origins:` in `{}`", super::PROJECT_FILE));
         self.reader.report(Problem::new(place, format!("there is no origin `{origin}`")).hint(hint));
+    }
+
+    /// What only archives of Debian's have.
+    fn only_deb(&self, origin: &OriginName, place: Place, lacks: &str) {
+        let kind = self.project.origins.get(origin).map(|origin| origin.value.kind());
+        if let Some(kind) = kind.filter(|kind| *kind != ArchiveKind::Deb) {
+            let message = format!("`{origin}` is an archive of `.{kind}` packages, which {lacks}");
+            self.reader.wrong(place, message);
+        }
     }
 
     fn switches(&self, recipe: &Recipe, switches: &Switches) {

@@ -16,11 +16,11 @@ use schemars::JsonSchema;
 
 pub use facts::read_facts;
 pub(crate) use facts::{absolute, mode, read_by_path};
-pub(crate) use system_facts::file;
 pub use limits::Limits;
 pub use read::{read, read_need, read_word};
 pub use source::{GitLocation, OutwardLinks, Source, SourceKind};
 pub use steps::{BuildVars, JOBS_VARIABLE, Step, StepTemplate};
+pub(crate) use system_facts::file;
 
 use crate::builder::Argument;
 use crate::diagnostic::Spanned;

@@ -6,8 +6,8 @@ use kiln_archive::Limits;
 use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
 use kiln_build::package::put_package;
 use kiln_build::source::FILE;
-use kiln_import::deb;
-use kiln_model::{ActionKey, KeyBuilder, OriginName};
+use kiln_import::archive::{ImportError, Imported, format_of};
+use kiln_model::{ActionKey, ArchiveKind, KeyBuilder, OriginName};
 use kiln_store::ActionResult;
 
 use super::hinted;
@@ -15,11 +15,13 @@ use super::hinted;
 /// The object with what is known of the package's programs and libraries.
 pub const ANALYSIS: &str = "analysis";
 
-/// Turns a `.deb` that a fetch node brought into a package. The result has a package's record and tree,
+/// Turns a package's file that a fetch node brought into a package. The result has a package's record and tree,
 /// [`ANALYSIS`] and the package's hooks.
 pub struct ImportAction {
     /// What it is, for messages: `libc6 2.41-12`.
     pub name: String,
+    /// What the file is.
+    pub kind: ArchiveKind,
     /// The origin's name, which is part of the package's record.
     pub origin: OriginName,
     /// The node that brought the file.
@@ -45,7 +47,7 @@ impl Action for ImportAction {
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
         let (object, _) = inputs.object(self.file, FILE)?;
-        Ok(KeyBuilder::new("import.deb/2")
+        Ok(KeyBuilder::new(format_of(self.kind).importer())
             .field("file", object.0.as_bytes())
             .field("origin", self.origin.as_str())
             .finish())
@@ -55,9 +57,8 @@ impl Action for ImportAction {
         let session = context.session;
         let (object, size) = inputs.object(self.file, FILE)?;
         let file = session.object_file(&object, size).map_err(ActionError::new)?;
-        let package = deb::import(file, session, &Limits::default()).map_err(hinted(deb::DebError::hint))?;
-        let tree = package.tree.clone();
-        let record = package.into_record(self.origin.clone()).map_err(hinted(deb::DebError::hint))?;
+        let imported = format_of(self.kind).import(file, self.origin.clone(), session, &Limits::default());
+        let Imported { record, tree } = imported.map_err(hinted(ImportError::hint))?;
         let analysis = kiln_compose::closure::analyse(&tree, session).map_err(ActionError::new)?;
         let mut result = ActionResult::default();
         for hook in &record.hooks {

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use kiln_archive::compress::{self, Compression};
-use kiln_fetch::{Expect, FetchError, Fetcher, Request, Url, shown};
+use kiln_fetch::{Expect, FetchError, Fetcher, Request, shown};
 use kiln_model::report::Task;
 use kiln_model::{Architecture, Digest, Event, OriginName, Reporter};
 
@@ -228,7 +228,7 @@ fn first_believed(
     for (place, mirror) in access.mirrors.iter().enumerate() {
         let (origin, shown_mirror) = (config.origin.clone(), shown(&mirror.url));
         let request = Request {
-            urls: vec![below(&mirror.url, &format!("dists/{}/InRelease", config.suite))],
+            urls: vec![mirror.below(&format!("dists/{}/InRelease", config.suite))],
             expect: Expect::AtMost(RELEASE_LIMIT),
             subject: format!("{} {}", config.origin, config.suite),
         };
@@ -253,14 +253,13 @@ fn first_believed(
     }
 }
 
-/// A place below a mirror's folder.
-fn below(mirror: &Url, path: &str) -> Url {
-    let mut url = mirror.clone();
-    // Mirrors have a scheme that has folders; see `mirror::folder`.
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(path.split('/'));
+/// Has the archive another state now, so that what is locked is as good as gone?
+pub(crate) fn moved_on(error: &FetchError) -> bool {
+    match error {
+        FetchError::EveryPlace { attempts, .. } => attempts.iter().all(moved_on),
+        FetchError::WrongDigest { .. } | FetchError::WrongSize { .. } | FetchError::TooLarge { .. } => true,
+        other => other.is_gone(),
     }
-    url
 }
 
 /// Opens a kept index, or makes it.
@@ -298,7 +297,7 @@ fn index<R: Entry>(
     let mut urls = Vec::new();
     for path in file.by_hash.iter().chain([&file.path]) {
         let path = format!("dists/{}/{path}", config.suite);
-        urls.extend(access.mirrors.iter().map(|mirror| below(&mirror.url, &path)));
+        urls.extend(access.mirrors.iter().map(|mirror| mirror.below(&path)));
     }
     let request = Request {
         urls,
@@ -307,19 +306,8 @@ fn index<R: Entry>(
     };
     access.fetcher.fetch(&request, &download, access.reporter).map_err(|source| {
         let origin = config.origin.clone();
-        // The plain path has another state's index by now, which is as good as gone.
-        let moved_on = |error: &FetchError| {
-            error.is_gone()
-                || matches!(
-                    error,
-                    FetchError::WrongDigest { .. } | FetchError::WrongSize { .. } | FetchError::TooLarge { .. }
-                )
-        };
-        let gone = match &source {
-            FetchError::EveryPlace { attempts, .. } => attempts.iter().all(moved_on),
-            other => other.is_gone(),
-        };
-        if gone {
+        // Under the plain path there may be another state's index by now.
+        if moved_on(&source) {
             ArchiveError::IndexGone { origin, path: file.path.clone() }
         } else {
             ArchiveError::Fetch { origin, source: Box::new(source) }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kiln_fetch::{Expect, Fetched, Fetcher, Job, Request};
 use kiln_model::{Digest, OriginName, Reporter};
 
-use super::{ArchiveError, below};
+use super::ArchiveError;
 use crate::debian::index::{SourceFile, SourceRecord};
 use crate::debian::mirror::Mirror;
 use crate::debian::solver::Selected;
@@ -56,7 +56,7 @@ impl PoolFile {
     pub fn request(&self, mirrors: &[Mirror]) -> Request {
         let path = self.path.strip_prefix("./").unwrap_or(&self.path);
         Request {
-            urls: mirrors.iter().map(|mirror| below(&mirror.url, path)).collect(),
+            urls: mirrors.iter().map(|mirror| mirror.below(path)).collect(),
             expect: Expect::Digest { sha256: self.sha256, size: Some(self.size) },
             subject: format!("{} {}", self.name, self.version),
         }

@@ -1,26 +1,22 @@
 //! Which packages a set of requests needs.
 //!
-//! The search is `resolvo`'s, a SAT solver made for packages; what is said to it about Debian's relations is in
-//! [`universe`], and why it found nothing is told by [`explain`] in the archive's own terms.
+//! The search is [`crate::solver`]'s; what is said to it about Debian's relations is in [`universe`].
 //!
 //! The result is a function of the *set* of requests. Each name has one candidate, its highest version, unless a
 //! request says otherwise; only when that has no solution are lower versions looked at. Of alternatives the first
 //! that can be had is taken, but one that is there already is taken before it: what is needed without a choice is
 //! settled before any choice is made, and choices one after the other. Nothing Essential is added unless it is asked for or depended on.
 
-mod explain;
-mod provider;
-mod similar;
 mod universe;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_model::{Architecture, Digest, OriginName, PackageName, PackageRef};
+use kiln_model::{Architecture, Digest, OriginName, PackageName};
 
-use self::provider::Provider;
-use self::universe::{PackageId, Universe};
-use super::index::{Index, IndexError, Record};
-use super::relation::RelationError;
+use self::universe::Universe;
+use super::index::{Index, Record};
+use crate::solver::{PackageId, Provider, explain};
+pub use crate::solver::{SolveError, SolveRequest};
 
 /// An origin's indexes: its suites and components together.
 #[derive(Debug, Clone, Copy)]
@@ -29,36 +25,6 @@ pub struct Source<'a> {
     pub origin: &'a OriginName,
     /// Its indexes. Among equal versions the first one's is taken.
     pub indexes: &'a [&'a Index<Record>],
-}
-
-/// One thing that is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SolveRequest {
-    /// Every package that the origin marks `Essential: yes`.
-    Essential(OriginName),
-    /// A package of an origin.
-    Package {
-        /// The origin.
-        origin: OriginName,
-        /// The name.
-        name: PackageName,
-        /// The exact version; the highest when none is given.
-        version: Option<String>,
-    },
-}
-
-impl SolveRequest {
-    /// What a project refers to; none for its own recipes.
-    #[must_use]
-    pub fn from_reference(reference: &PackageRef) -> Option<Self> {
-        match reference {
-            PackageRef::Recipe(_) => None,
-            PackageRef::Origin(origin, name) => {
-                Some(Self::Package { origin: origin.clone(), name: name.clone(), version: None })
-            }
-            PackageRef::Essential(origin) => Some(Self::Essential(origin.clone())),
-        }
-    }
 }
 
 /// How to solve.
@@ -114,103 +80,6 @@ pub enum Why {
     },
 }
 
-/// Why there is no solution.
-#[derive(Debug, thiserror::Error)]
-pub enum SolveError {
-    /// A request names an origin that is none of the sources.
-    #[error("the origin `{0}` has no indexes here")]
-    UnknownOrigin(OriginName),
-    /// A request names a package that the origin does not have.
-    #[error("the origin `{origin}` has no package `{name}`")]
-    UnknownPackage {
-        /// The origin.
-        origin: OriginName,
-        /// The name.
-        name: PackageName,
-        /// Names that are near it.
-        similar: Vec<String>,
-    },
-    /// A request names a version that the origin does not have.
-    #[error("the origin `{origin}` has `{name}` in version {}, not {wanted}", .available.join(", "))]
-    NoSuchVersion {
-        /// The origin.
-        origin: OriginName,
-        /// The name.
-        name: PackageName,
-        /// The version that was asked for.
-        wanted: String,
-        /// Those that there are.
-        available: Vec<String>,
-    },
-    /// A request names a virtual package that several packages provide.
-    #[error("`{name}` is no package of `{origin}` but a name that several provide: {}", quoted(.providers))]
-    Virtual {
-        /// The origin.
-        origin: OriginName,
-        /// The name.
-        name: PackageName,
-        /// Who provides it.
-        providers: Vec<String>,
-    },
-    /// Two requests name one package, but not one version of it.
-    #[error("`{name}` is asked for twice, as {first} and as {second}")]
-    TwoVersions {
-        /// The package.
-        name: PackageName,
-        /// How it is asked for.
-        first: String,
-        /// How else.
-        second: String,
-    },
-    /// The requests cannot all be had.
-    #[error("the packages cannot be installed together: {}", .reasons.join("\n  "))]
-    Unsatisfiable {
-        /// The contradiction first, then why each of the packages in it is there.
-        reasons: Vec<String>,
-    },
-    /// The index has something that is no relation.
-    #[error("the package `{package}` of the archive has a relation that cannot be read")]
-    Relation {
-        /// The package.
-        package: String,
-        /// What is wrong.
-        #[source]
-        source: RelationError,
-    },
-    /// The index has a name that is none.
-    #[error("the archive has a package whose name is none: `{0}`")]
-    Name(String),
-    /// The index cannot be read.
-    #[error("the archive's index cannot be read")]
-    Index(#[from] IndexError),
-}
-
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-impl SolveError {
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::UnknownOrigin(_) => "declare it under `origins:` in `kiln.yaml`".to_owned(),
-            Self::UnknownPackage { similar, .. } if similar.is_empty() => {
-                "check the name, the suite and `components:` of the origin".to_owned()
-            }
-            Self::UnknownPackage { similar, .. } => format!("did you mean {}?", quoted(similar)),
-            Self::NoSuchVersion { .. } => "ask for one of these, or for none in particular".to_owned(),
-            Self::Virtual { .. } => "ask for one of them".to_owned(),
-            Self::TwoVersions { .. } => "ask for it once".to_owned(),
-            Self::Unsatisfiable { .. } => {
-                "leave one of the packages out, or take another suite or origin for it".to_owned()
-            }
-            Self::Relation { .. } | Self::Name(_) => "the archive is broken: tell its maintainers".to_owned(),
-            Self::Index(error) => return error.hint(),
-        })
-    }
-}
-
 /// Finds the packages that `requests` need, each with its reasons, sorted by name.
 ///
 /// # Errors
@@ -233,7 +102,7 @@ pub fn solve(
     }
     let Some(mut chosen) = found else {
         let universe = provider.into_universe().with_highest_versions();
-        let reasons = explain::explain(&universe, &roots)?;
+        let reasons = explain(&universe, &roots)?;
         return Err(SolveError::Unsatisfiable { reasons });
     };
     if options.recommends {

@@ -12,14 +12,11 @@ use std::rc::Rc;
 
 use kiln_model::{Architecture, OriginName, PackageName};
 
-use super::similar::similar;
 use super::{SolveError, Source};
 use crate::debian::index::{MultiArch, Record};
 use crate::debian::relation::{self, Relation, RelationError};
 use crate::debian::version;
-
-/// A package: its place in the universe.
-pub(super) type PackageId = usize;
+use crate::solver::{self, Exclusion, Group, PackageId, similar};
 
 /// A package that may be taken.
 #[derive(Debug)]
@@ -29,22 +26,6 @@ pub(super) struct Package {
     pub(super) record: Record,
     needs: OnceCell<Rc<[Group]>>,
     excludes: OnceCell<Rc<[Exclusion]>>,
-}
-
-/// Something that is needed, and who can serve it, best first.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) text: String,
-    pub(super) candidates: Vec<PackageId>,
-}
-
-/// Something that cannot be there at the same time.
-#[derive(Debug)]
-pub(super) struct Exclusion {
-    /// `conflicts with`, `breaks`.
-    pub(super) verb: &'static str,
-    pub(super) text: String,
-    pub(super) victims: Vec<PackageId>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -263,7 +244,8 @@ impl<'a> Universe<'a> {
                     }
                 }
                 if !candidates.contains(&id) {
-                    groups.push(Group { text: relation::shown(&group), candidates });
+                    let names = group.iter().map(|relation| relation.name.to_owned()).collect();
+                    groups.push(Group { text: relation::shown(&group), names, candidates });
                 }
             }
         }
@@ -343,6 +325,36 @@ impl<'a> Universe<'a> {
 }
 
 fn parse<'r>(record: &Record, field: &'r str) -> Result<Vec<relation::Group<'r>>, SolveError> {
-    let fault = |source: RelationError| SolveError::Relation { package: record.name.clone(), source };
+    let fault = |source: RelationError| SolveError::Relation { package: record.name.clone(), source: Box::new(source) };
     relation::parse(field).map_err(fault)
+}
+
+impl solver::Universe for Universe<'_> {
+    fn name(&self, id: PackageId) -> String {
+        self.package(id).record.name.clone()
+    }
+
+    fn version(&self, id: PackageId) -> String {
+        self.package(id).record.version.clone()
+    }
+
+    fn named(&self, name: &str) -> Result<Rc<[PackageId]>, SolveError> {
+        self.named(name)
+    }
+
+    fn needs(&self, id: PackageId) -> Result<Rc<[Group]>, SolveError> {
+        self.needs(id)
+    }
+
+    fn excludes(&self, id: PackageId) -> Result<Rc<[Exclusion]>, SolveError> {
+        self.excludes(id)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<String>, SolveError> {
+        self.versions(name)
+    }
+
+    fn provider_names(&self, name: &str) -> Result<Vec<String>, SolveError> {
+        self.provider_names(name)
+    }
 }

@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::SolveError;
-use super::universe::{Group, PackageId, Universe};
+use super::{Group, PackageId, SolveError, Universe};
 
 /// Why a package is taken.
 #[derive(Clone)]
@@ -17,8 +16,8 @@ enum Because {
     Needed(PackageId, String),
 }
 
-struct Story<'u, 'a> {
-    universe: &'u Universe<'a>,
+struct Story<'u, U> {
+    universe: &'u U,
     taken: BTreeMap<PackageId, Because>,
     order: Vec<PackageId>,
     /// Who excludes a package, and how.
@@ -26,7 +25,7 @@ struct Story<'u, 'a> {
 }
 
 /// The contradiction, then the reasons for the packages in it.
-pub(super) fn explain(universe: &Universe<'_>, roots: &[String]) -> Result<Vec<String>, SolveError> {
+pub(crate) fn explain<U: Universe>(universe: &U, roots: &[String]) -> Result<Vec<String>, SolveError> {
     let mut story = Story { universe, taken: BTreeMap::new(), order: Vec::new(), excluded: BTreeMap::new() };
     for root in roots {
         for &id in universe.named(root)?.iter().take(1) {
@@ -52,9 +51,9 @@ pub(super) fn explain(universe: &Universe<'_>, roots: &[String]) -> Result<Vec<S
     }
 }
 
-impl Story<'_, '_> {
+impl<U: Universe> Story<'_, U> {
     fn name(&self, id: PackageId) -> String {
-        format!("`{}`", self.universe.package(id).record.name)
+        format!("`{}`", self.universe.name(id))
     }
 
     /// Takes a package; what is told if that contradicts one that is taken already.
@@ -152,8 +151,7 @@ impl Story<'_, '_> {
             }
         }
         if group.candidates.is_empty() {
-            for alternative in group.text.split(" | ") {
-                let name = alternative.split([' ', ':']).next().unwrap_or(alternative);
+            for name in &group.names {
                 let versions = self.universe.versions(name)?;
                 let providers = self.universe.provider_names(name)?;
                 reasons.push(match (versions.is_empty(), providers.is_empty()) {

@@ -14,8 +14,7 @@ use resolvo::{
     SolverCache, StringId, UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
 };
 
-use super::SolveError;
-use super::universe::{PackageId, Universe};
+use super::{PackageId, SolveError, Universe};
 
 /// Packages of one name.
 #[derive(Clone)]
@@ -35,26 +34,26 @@ struct Interned {
 }
 
 /// See the module.
-pub(super) struct Provider<'a> {
-    universe: Universe<'a>,
+pub(crate) struct Provider<U> {
+    universe: U,
     interned: RefCell<Interned>,
 }
 
-impl<'a> Provider<'a> {
-    pub(super) fn new(universe: Universe<'a>) -> Self {
+impl<U: Universe> Provider<U> {
+    pub(crate) fn new(universe: U) -> Self {
         Self { universe, interned: RefCell::default() }
     }
 
-    pub(super) fn universe(&self) -> &Universe<'a> {
+    pub(crate) fn universe(&self) -> &U {
         &self.universe
     }
 
-    pub(super) fn into_universe(self) -> Universe<'a> {
+    pub(crate) fn into_universe(self) -> U {
         self.universe
     }
 
     /// A solution that has a package of each root's name, and those of `soft` that can be had; none if there is none.
-    pub(super) fn solve(
+    pub(crate) fn solve(
         &mut self,
         roots: &[String],
         soft: &[PackageId],
@@ -98,7 +97,7 @@ impl<'a> Provider<'a> {
     fn by_name(&self, packages: &[PackageId]) -> Vec<VersionSetId> {
         let mut groups: Vec<(String, Vec<PackageId>)> = Vec::new();
         for &id in packages {
-            let name = self.universe.package(id).record.name.clone();
+            let name = self.universe.name(id);
             match groups.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, group)) => group.push(id),
                 None => groups.push((name, vec![id])),
@@ -125,7 +124,7 @@ impl<'a> Provider<'a> {
         }
         let mut victims: BTreeMap<String, BTreeSet<PackageId>> = BTreeMap::new();
         for victim in self.universe.excludes(id)?.iter().flat_map(|exclusion| &exclusion.victims) {
-            let name = self.universe.package(*victim).record.name.clone();
+            let name = self.universe.name(*victim);
             victims.entry(name).or_default().insert(*victim);
         }
         for (name, victims) in victims {
@@ -143,13 +142,13 @@ impl<'a> Provider<'a> {
     }
 }
 
-impl Interner for &Provider<'_> {
+impl<U: Universe> Interner for &Provider<U> {
     type NameId = NameId;
     type SolvableId = SolvableId;
 
     fn display_solvable(&self, solvable: SolvableId) -> impl Display + '_ {
-        let package = self.universe.package(solvable.to_index());
-        format!("{} {}", package.record.name, package.record.version)
+        let id = solvable.to_index();
+        format!("{} {}", self.universe.name(id), self.universe.version(id))
     }
 
     fn display_name(&self, name: NameId) -> impl Display + '_ {
@@ -158,8 +157,7 @@ impl Interner for &Provider<'_> {
 
     fn display_version_set(&self, set: VersionSetId) -> impl Display + '_ {
         let packages = self.interned.borrow().sets[set.to_index()].packages.clone();
-        let versions: Vec<_> =
-            packages.into_iter().map(|id| self.universe.package(id).record.version.clone()).collect();
+        let versions: Vec<_> = packages.into_iter().map(|id| self.universe.version(id)).collect();
         versions.join(" or ")
     }
 
@@ -172,7 +170,7 @@ impl Interner for &Provider<'_> {
     }
 
     fn solvable_name(&self, solvable: SolvableId) -> NameId {
-        let name = self.universe.package(solvable.to_index()).record.name.clone();
+        let name = self.universe.name(solvable.to_index());
         self.name(&name)
     }
 
@@ -185,7 +183,7 @@ impl Interner for &Provider<'_> {
     }
 }
 
-impl DependencyProvider for &Provider<'_> {
+impl<U: Universe> DependencyProvider for &Provider<U> {
     async fn filter_candidates(&self, candidates: &[SolvableId], set: VersionSetId, inverse: bool) -> Vec<SolvableId> {
         let interned = self.interned.borrow();
         let packages = &interned.sets[set.to_index()].packages;

@@ -1,7 +1,7 @@
 //! Names that someone may have meant.
 
 /// At most three of `names` that are near `wanted`, nearest first.
-pub(super) fn similar(wanted: &str, names: &[String]) -> Vec<String> {
+pub(crate) fn similar(wanted: &str, names: &[String]) -> Vec<String> {
     let bound = if wanted.len() <= 4 { 1 } else { 2 };
     let mut near: Vec<(usize, &String)> = names
         .iter()

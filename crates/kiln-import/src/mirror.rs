@@ -13,10 +13,23 @@ use crate::deb::deb822::Stanzas;
 /// A place that is said to hold an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
-    /// The folder that has `dists` and `pool` in it; ends in `/`.
+    /// The folder that the archive's paths are below: for Debian the one with `dists` and `pool` in it. Ends in `/`.
     pub url: Url,
     /// Who named it, for messages: `--mirror`, a variable, a file.
     pub named_by: String,
+}
+
+impl Mirror {
+    /// A place below its folder.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        // Mirrors have a scheme that has folders; see [`folder`].
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/'));
+        }
+        url
+    }
 }
 
 /// Why there is no mirror.
@@ -29,6 +42,8 @@ pub enum MirrorError {
         origin: String,
         /// The distribution.
         distribution: String,
+        /// What such a mirror's folder holds.
+        holds: &'static str,
     },
     /// Somebody names something that is no URL.
     #[error("`{text}`, from {named_by}, is not a mirror's URL")]
@@ -45,8 +60,8 @@ impl MirrorError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::None { distribution, .. } => format!(
-                "give `--mirror URL`, or set `{}`, or name it in `~/.config/kiln/config.yaml`; the URL is the folder that holds `dists`",
+            Self::None { distribution, holds, .. } => format!(
+                "give `--mirror URL`, or set `{}`, or name it in `~/.config/kiln/config.yaml`; the URL is the folder that holds {holds}",
                 variable(distribution)
             ),
             Self::NotAUrl { .. } => "write it as `https://HOST/PATH`, `http://HOST/PATH` or `file:///PATH`".to_owned(),
@@ -81,6 +96,7 @@ pub struct Named<'a> {
 pub fn choose(
     origin: &str,
     distribution: &str,
+    holds: &'static str,
     named: &Named<'_>,
     read_list: &dyn Fn(&Path) -> Option<String>,
 ) -> Result<Vec<Mirror>, MirrorError> {
@@ -100,7 +116,7 @@ pub fn choose(
     }
     let mirrors = from_apt_sources(named.apt, distribution, read_list);
     if mirrors.is_empty() {
-        return Err(MirrorError::None { origin: origin.to_owned(), distribution: distribution.to_owned() });
+        return Err(MirrorError::None { origin: origin.to_owned(), distribution: distribution.to_owned(), holds });
     }
     Ok(mirrors)
 }
@@ -259,18 +275,19 @@ mod tests {
     fn the_most_important_source_wins_and_none_is_an_error_that_says_what_to_set() {
         let apt = [("sources.list".to_owned(), "deb http://apt.test/debian x main\n".to_owned())];
         let named = |flag, environment, user| Named { flag, environment, user, apt: &apt };
-        let first = |named: Named<'_>| choose("debian", "debian", &named, &|_| None).unwrap()[0].clone();
+        let first = |named: Named<'_>| choose("debian", "debian", "`dists`", &named, &|_| None).unwrap()[0].clone();
         assert_eq!(first(named(Some("http://f.test/x"), Some("http://e.test"), None)).url.as_str(), "http://f.test/x/");
         let environment = first(named(None, Some("http://e.test http://g.test"), Some("http://u.test")));
         assert_eq!((environment.url.as_str(), &*environment.named_by), ("http://e.test/", "KILN_MIRROR_DEBIAN"));
         assert_eq!(first(named(None, None, Some("http://u.test"))).url.as_str(), "http://u.test/");
         assert_eq!(first(named(None, Some(" "), None)).named_by, "`sources.list`");
-        let none = choose("base", "debian", &Named::default(), &|_| None).unwrap_err();
+        let none = choose("base", "debian", "`dists`", &Named::default(), &|_| None).unwrap_err();
         let hint = none.hint().unwrap();
         for word in ["--mirror", "KILN_MIRROR_DEBIAN", "config.yaml"] {
             assert!(hint.contains(word), "{hint}");
         }
-        let bad = choose("base", "debian", &named(Some("mirror.test/debian"), None, None), &|_| None).unwrap_err();
+        let bad =
+            choose("base", "debian", "`dists`", &named(Some("mirror.test/debian"), None, None), &|_| None).unwrap_err();
         assert!(bad.to_string().contains("--mirror") && bad.hint().is_some());
     }
 

@@ -1,26 +1,33 @@
-//! `data.tar`: a package's files as a tree, and what a plain tree cannot say as facts.
+//! A package's tar archive of files, whatever the kind of package: its files as a tree, and what a plain tree cannot say
+//! as facts.
 //!
 //! The tree holds directories, files, executable files and links, all root's; files that are names of one inode keep
 //! that. Every other mode, owner, attribute and device becomes a fact at the same path. What is shipped below `/bin`,
-//! `/sbin` or a `/lib*` directory is moved below `/usr`, where it is on every merged system.
+//! `/sbin` or a `/lib*` directory is moved below `/usr`, where it is on every merged system; a relative link that would
+//! lead elsewhere from there is made absolute.
 
-use std::io::Read;
+mod accounts;
+mod error;
+
+use std::io::{self, Read};
 
 use kiln_archive::tree::{StoreError, store};
 use kiln_archive::{Kind, Limits, ReadError, tar};
+use kiln_model::capability::permitted_and_effective;
 use kiln_model::facts::{DeviceKind, DeviceNode, Mode, Permission};
 use kiln_model::name::AccountName;
 use kiln_model::{Dir, Entry, Facts, FileEntry, ObjectSink, SymlinkEntry, TreePath};
+use sha1::{Digest as _, Sha1};
 
-use super::accounts::Account;
-use super::error::DebError;
-use kiln_model::capability::permitted_and_effective;
+use accounts::Account;
+pub(crate) use accounts::FixedAccounts;
+pub(crate) use error::PayloadError;
 
 /// Top folders that are links into `/usr` on every merged system.
 const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
 
 /// The place of a path on a merged system.
-pub(super) fn below_usr(path: &TreePath) -> TreePath {
+pub(crate) fn below_usr(path: &TreePath) -> TreePath {
     match path.components().next() {
         Some(first) if MERGED.contains(&first) => {
             format!("usr/{}", path.as_str()).parse().unwrap_or_else(|_| path.clone())
@@ -29,26 +36,41 @@ pub(super) fn below_usr(path: &TreePath) -> TreePath {
     }
 }
 
-/// Reads `data.tar`.
-pub(super) fn read(
+/// How the tar archive of a kind of package is read.
+pub(crate) struct Payload {
+    /// The accounts that a number alone means.
+    pub(crate) accounts: FixedAccounts,
+    /// Is an entry no file of the package?
+    pub(crate) passed_over: fn(&TreePath) -> bool,
+}
+
+/// Reads the tar archive `member` of a package.
+pub(crate) fn read(
+    payload: &Payload,
     member: &str,
     reader: impl Read,
     objects: &dyn ObjectSink,
     limits: &Limits,
-) -> Result<(Dir, Facts), DebError> {
-    let fault = |source: ReadError| DebError::read(format!("`{member}`"), source);
+) -> Result<(Dir, Facts), PayloadError> {
+    let fault = |source: ReadError| PayloadError::Read { part: format!("`{member}`"), source };
     let mut tar = tar::Reader::new(reader, limits);
-    let mut data = Data { root: Dir::default(), facts: Facts::default() };
+    let mut data = Data { root: Dir::default(), facts: Facts::default(), accounts: &payload.accounts };
     while let Some(entry) = tar.next_entry().map_err(fault)? {
+        if (payload.passed_over)(&entry.path) {
+            continue;
+        }
         // The links of base-files themselves stay where they are.
         let top_link = matches!(entry.kind, Kind::Symlink(_)) && entry.path.components().count() == 1;
         let path = if top_link { entry.path.clone() } else { below_usr(&entry.path) };
         match &entry.kind {
             Kind::File => {
-                let object = store(&mut tar, entry.size, objects).map_err(|error| match error {
+                let content: &mut dyn Read = &mut tar;
+                let mut content = Checked { content, sha1: entry.sha1.map(|_| Sha1::new()) };
+                let object = store(&mut content, entry.size, objects).map_err(|error| match error {
                     StoreError::Read(source) => fault(source.into()),
-                    StoreError::Object(source) => DebError::Object { what: path.to_string(), source },
+                    StoreError::Object(source) => PayloadError::Object { what: path.to_string(), source },
                 })?;
+                content.check(&path, entry.sha1)?;
                 let file = FileEntry::plain(object, entry.size, entry.mode & 0o100 != 0);
                 let plain = file.meta.mode;
                 data.place(&path, Entry::File(file))?;
@@ -63,7 +85,11 @@ pub(super) fn read(
                     // `/bin/x -> /usr/bin/x` beside the program itself: on a merged system they are one.
                     continue;
                 }
-                data.place(&path, Entry::Symlink(SymlinkEntry::plain(target.as_str())))?;
+                if entry.sha1.is_some_and(|said| said != *Sha1::digest(target)) {
+                    return Err(PayloadError::Checksum { path });
+                }
+                let target = moved_target(&entry.path, &path, target);
+                data.place(&path, Entry::Symlink(SymlinkEntry::plain(target)))?;
                 data.permission(&path, &entry, entry.mode)?;
             }
             Kind::Hardlink(target) => data.hardlink(&path, &below_usr(target))?,
@@ -79,19 +105,52 @@ pub(super) fn read(
     }
 }
 
-struct Data {
-    root: Dir,
-    facts: Facts,
+/// Where a link leads that is moved from one place to another with everything else.
+fn moved_target(from: &TreePath, to: &TreePath, target: &str) -> String {
+    if from == to || target.starts_with('/') {
+        return target.to_owned();
+    }
+    let meant = below_usr(&from.resolve_link(target));
+    if to.resolve_link(target) == meant { target.to_owned() } else { format!("/{}", meant.as_str()) }
 }
 
-impl Data {
-    fn conflict(path: &TreePath, why: impl Into<String>) -> DebError {
-        DebError::Conflict { path: path.clone(), why: why.into() }
+/// A content that is checked against what its archive says it is.
+struct Checked<'a> {
+    content: &'a mut dyn Read,
+    sha1: Option<Sha1>,
+}
+
+impl Read for Checked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.content.read(buffer)?;
+        if let Some(sha1) = &mut self.sha1 {
+            sha1.update(&buffer[..read]);
+        }
+        Ok(read)
+    }
+}
+
+impl Checked<'_> {
+    fn check(self, path: &TreePath, said: Option<[u8; 20]>) -> Result<(), PayloadError> {
+        let found: Option<[u8; 20]> = self.sha1.map(|sha1| sha1.finalize().into());
+        if found == said { Ok(()) } else { Err(PayloadError::Checksum { path: path.clone() }) }
+    }
+}
+
+struct Data<'a> {
+    root: Dir,
+    facts: Facts,
+    accounts: &'a FixedAccounts,
+}
+
+impl Data<'_> {
+    fn conflict(path: &TreePath, why: impl Into<String>) -> PayloadError {
+        PayloadError::Conflict { path: path.clone(), why: why.into() }
     }
 
     /// Puts a file or link. A path that comes twice must come with the same content, or the later one would silently
     /// win: after the move below `/usr` two different files may meet.
-    fn place(&mut self, path: &TreePath, entry: Entry) -> Result<(), DebError> {
+    fn place(&mut self, path: &TreePath, entry: Entry) -> Result<(), PayloadError> {
         match (self.root.get(path), &entry) {
             (None, _) => {}
             (Some(Entry::Symlink(old)), Entry::File(_)) if path.resolve_link(&old.target) == *path => {}
@@ -104,13 +163,13 @@ impl Data {
         Ok(())
     }
 
-    fn directory(&mut self, path: &TreePath) -> Result<(), DebError> {
+    fn directory(&mut self, path: &TreePath) -> Result<(), PayloadError> {
         self.root.dir_mut(path).map_err(|error| Self::conflict(path, error.to_string()))?;
         Ok(())
     }
 
     /// One more name of a file, which both of them then know to be shared.
-    fn hardlink(&mut self, path: &TreePath, target: &TreePath) -> Result<(), DebError> {
+    fn hardlink(&mut self, path: &TreePath, target: &TreePath) -> Result<(), PayloadError> {
         let Some(Entry::File(file)) = self.root.get(target) else {
             return Err(Self::conflict(path, format!("it is a hard link to `{target}`, which is no file before it")));
         };
@@ -131,10 +190,10 @@ impl Data {
     }
 
     /// Keeps owner, mode and attributes where they differ from a plain tree's: root's, `plain`, none.
-    fn permission(&mut self, path: &TreePath, entry: &kiln_archive::Entry, plain: u16) -> Result<(), DebError> {
+    fn permission(&mut self, path: &TreePath, entry: &kiln_archive::Entry, plain: u16) -> Result<(), PayloadError> {
         let mut permission = Permission {
-            owner: owner(path, &entry.user, entry.uid, Account::User)?,
-            group: owner(path, &entry.group, entry.gid, Account::Group)?,
+            owner: self.owner(path, &entry.user, entry.uid, Account::User)?,
+            group: self.owner(path, &entry.group, entry.gid, Account::Group)?,
             mode: (entry.mode != plain).then(|| Mode::new(entry.mode)),
             ..Permission::default()
         };
@@ -162,7 +221,7 @@ impl Data {
         kind: DeviceKind,
         major: u32,
         minor: u32,
-    ) -> Result<(), DebError> {
+    ) -> Result<(), PayloadError> {
         if !entry.xattrs.is_empty() {
             return Err(Self::conflict(path, "it is a device with extended attributes"));
         }
@@ -170,8 +229,8 @@ impl Data {
             kind,
             major,
             minor,
-            owner: owner(path, &entry.user, entry.uid, Account::User)?,
-            group: owner(path, &entry.group, entry.gid, Account::Group)?,
+            owner: self.owner(path, &entry.user, entry.uid, Account::User)?,
+            group: self.owner(path, &entry.group, entry.gid, Account::Group)?,
             mode: Some(Mode::new(entry.mode)),
         };
         // The directory that holds it is the package's too.
@@ -179,16 +238,22 @@ impl Data {
         self.facts.devices.insert(path.clone(), node);
         Ok(())
     }
-}
 
-/// The name of an owner other than root.
-fn owner(path: &TreePath, name: &str, number: u32, account: Account) -> Result<Option<AccountName>, DebError> {
-    match (name, number) {
-        ("root", _) | ("", 0) => Ok(None),
-        ("", number) => match account.of_number(number) {
-            Some(name) => Ok(Some(name)),
-            None => Err(DebError::Owner { path: path.clone(), what: account.word(), number }),
-        },
-        (name, _) => name.parse().map(Some).map_err(DebError::Name),
+    /// The name of an owner other than root.
+    fn owner(
+        &self,
+        path: &TreePath,
+        name: &str,
+        number: u32,
+        account: Account,
+    ) -> Result<Option<AccountName>, PayloadError> {
+        match (name, number) {
+            ("root", _) | ("", 0) => Ok(None),
+            ("", number) => match self.accounts.name(account, number) {
+                Some(name) => Ok(Some(name)),
+                None => Err(PayloadError::Owner { path: path.clone(), what: account.word(), number }),
+            },
+            (name, _) => name.parse().map(Some).map_err(PayloadError::Name),
+        }
     }
 }

@@ -1,0 +1,325 @@
+//! One archive of Alpine's as a project uses it: bring its state up to date, open the state that is locked, pin packages.
+//!
+//! What is kept is a cache in one folder:
+//!
+//! ```text
+//! SHA256.apkindex        an index as its repository has it, named by its digest
+//! CONTROL-SIZE.apk-pin   the SHA-256 of the package whose control section and size the index names so
+//! NAME.apk-download      a package while it is fetched and checked
+//! ```
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use kiln_fetch::{Expect, Job, Request, shown};
+use kiln_model::lock::{LockedIndex, LockedOrigin};
+use kiln_model::project::ApkOrigin;
+use kiln_model::{Architecture, ArchiveKind, Digest, ObjectId, OriginName};
+
+use super::architecture_name;
+use super::envelope;
+use super::error::{ApkError, IndexError};
+use super::index::Index;
+use super::keys::Keys;
+use super::solver::{Repository, Selected};
+use crate::archive::Means;
+use crate::debian::archive::moved_on;
+use crate::debian::date;
+use crate::mirror::Mirror;
+
+/// No index is longer, packed.
+const INDEX_LIMIT: u64 = 256 << 20;
+
+/// Packages fetched at once.
+const CONNECTIONS: usize = 6;
+
+/// Which archive.
+#[derive(Debug, Clone, Copy)]
+pub struct Config<'a> {
+    /// The origin's name in the project.
+    pub origin: &'a OriginName,
+    /// What the project says of it.
+    pub settings: &'a ApkOrigin,
+    /// The architectures.
+    pub architectures: &'a [Architecture],
+}
+
+/// An archive whose indexes are open.
+#[derive(Debug)]
+pub struct Archive {
+    /// Its state, for the lock.
+    pub state: LockedOrigin,
+    origin: OriginName,
+    mirrors: Vec<Mirror>,
+    indexes: Vec<(Architecture, String, Index)>,
+}
+
+/// The repositories that the project asks for: architecture, folder below the mirror's, path below the branch's.
+fn wanted(config: &Config<'_>) -> Vec<(Architecture, String, String)> {
+    let mut all = Vec::new();
+    for component in &config.settings.components {
+        for architecture in config.architectures {
+            let below = format!("{component}/{}", architecture_name(*architecture));
+            all.push((*architecture, format!("{}/{below}", config.settings.suite), format!("{below}/APKINDEX.tar.gz")));
+        }
+    }
+    all
+}
+
+impl Archive {
+    /// Takes the present state of the archive, of each repository the first mirror's index that is believed. `floor` is
+    /// the date of the state in the lock; an older one is a replay.
+    ///
+    /// # Errors
+    /// When no mirror serves.
+    pub fn update(
+        config: &Config<'_>,
+        keys: &Keys,
+        mirrors: &[Mirror],
+        means: &Means<'_>,
+        floor: Option<u64>,
+    ) -> Result<Self, IndexError> {
+        let (mut indexes, mut pins) = (Vec::new(), Vec::new());
+        for (architecture, folder, path) in wanted(config) {
+            let (bytes, index) = first_believed(config, keys, mirrors, means, &path)?;
+            let sha256 = Digest::of(&bytes);
+            keep(means.folder, &kept_index(&sha256), &bytes)?;
+            pins.push(LockedIndex { path, sha256, size: bytes.len() as u64 });
+            indexes.push((architecture, folder, index));
+        }
+        let archive = Self::with(config, mirrors, indexes, pins);
+        let newest = archive.newest();
+        match floor {
+            Some(floor) if newest < floor => Err(IndexError::Replay {
+                origin: config.origin.clone(),
+                offered: date::format(newest),
+                locked: date::format(floor),
+            }),
+            _ => Ok(archive),
+        }
+    }
+
+    /// Opens the state that is locked. What is kept is not fetched again.
+    ///
+    /// # Errors
+    /// When an index is neither kept nor to be had any more.
+    pub fn open(
+        config: &Config<'_>,
+        locked: &LockedOrigin,
+        mirrors: &[Mirror],
+        means: &Means<'_>,
+    ) -> Result<Self, IndexError> {
+        let mut indexes = Vec::new();
+        let mut pins = Vec::new();
+        for (architecture, folder, path) in wanted(config) {
+            let gone = || IndexError::Gone { origin: config.origin.clone(), path: path.clone() };
+            let pin = locked.indexes.iter().find(|index| index.path == path).ok_or_else(gone)?;
+            let place = means.folder.join(kept_index(&pin.sha256));
+            let kept = fs::read(&place).ok().filter(|bytes| Digest::of(bytes) == pin.sha256);
+            let bytes = match kept {
+                Some(bytes) => bytes,
+                None => {
+                    let request = Request {
+                        urls: mirrors
+                            .iter()
+                            .map(|mirror| mirror.below(&format!("{}/{path}", config.settings.suite)))
+                            .collect(),
+                        expect: Expect::Digest { sha256: pin.sha256, size: Some(pin.size) },
+                        subject: format!("{} {path}", config.origin),
+                    };
+                    // Under the one address there may be another state's index by now.
+                    let fault = |source| match moved_on(&source) {
+                        true => gone(),
+                        false => IndexError::Fetch { origin: config.origin.clone(), source: Box::new(source) },
+                    };
+                    let (bytes, _) = means.fetcher.fetch_bytes(&request, means.reporter).map_err(fault)?;
+                    keep(means.folder, &kept_index(&pin.sha256), &bytes)?;
+                    bytes
+                }
+            };
+            indexes.push((architecture, folder, Index::read(&bytes)?));
+            pins.push(pin.clone());
+        }
+        Ok(Self::with(config, mirrors, indexes, pins))
+    }
+
+    fn with(
+        config: &Config<'_>,
+        mirrors: &[Mirror],
+        indexes: Vec<(Architecture, String, Index)>,
+        mut pins: Vec<LockedIndex>,
+    ) -> Self {
+        pins.sort();
+        let state = LockedOrigin {
+            archive: ArchiveKind::Apk,
+            distribution: config.settings.distribution.clone(),
+            suite: config.settings.suite.clone(),
+            components: config.settings.components.clone(),
+            release: None,
+            date: String::new(),
+            indexes: pins,
+        };
+        let mut archive = Self { state, origin: config.origin.clone(), mirrors: mirrors.to_vec(), indexes };
+        archive.state.date = date::format(archive.newest());
+        archive
+    }
+
+    /// When the newest of its packages was built. An index has no date of its own; this one is signed with it.
+    fn newest(&self) -> u64 {
+        let records = self.indexes.iter().flat_map(|(_, _, index)| &index.records);
+        records.map(|record| record.built).max().unwrap_or(0)
+    }
+
+    /// Does a locked state have every index that is wanted?
+    #[must_use]
+    pub fn serves(config: &Config<'_>, locked: &LockedOrigin) -> bool {
+        locked.archive == ArchiveKind::Apk
+            && locked.distribution == config.settings.distribution
+            && locked.suite == config.settings.suite
+            && locked.components == config.settings.components
+            && wanted(config).iter().all(|(_, _, path)| locked.indexes.iter().any(|index| index.path == *path))
+    }
+
+    /// The repositories for an architecture, for the solver.
+    #[must_use]
+    pub fn repositories(&self, architecture: Architecture) -> Vec<Repository<'_>> {
+        let fits = self.indexes.iter().filter(|(of, _, _)| *of == architecture);
+        fits.map(|(_, folder, index)| Repository { origin: &self.origin, folder, index }).collect()
+    }
+
+    /// The SHA-256 of packages that the index names otherwise: each is fetched and checked, once, and brought into the
+    /// store, where building finds it.
+    ///
+    /// # Errors
+    /// When one cannot be had or is not what the index says.
+    pub fn pin(&self, selected: &[Selected<'_>], means: &Means<'_>) -> Result<Vec<Digest>, IndexError> {
+        let mut jobs = Vec::new();
+        for package in selected {
+            if self.pinned(package, means).is_none() {
+                let path = path_of(package);
+                let request = Request {
+                    urls: self.mirrors.iter().map(|mirror| mirror.below(&path)).collect(),
+                    expect: Expect::AtMost(package.record.size),
+                    subject: format!("{} {}", package.record.name, package.record.version),
+                };
+                jobs.push((package, Job { request, dest: download(package, means) }));
+            }
+        }
+        let list: Vec<Job> = jobs.iter().map(|(_, job)| job.clone()).collect();
+        let fetch = |source| IndexError::Fetch { origin: self.origin.clone(), source: Box::new(source) };
+        means.fetcher.fetch_all(&list, CONNECTIONS, means.reporter).map_err(fetch)?;
+        for (package, job) in &jobs {
+            let checked = self.check(package, &job.dest);
+            if checked.is_err() {
+                // What is not believed is not gone on from.
+                let _ = fs::remove_file(&job.dest);
+            }
+            let sha256 = checked?;
+            let stored = means.session.import_file(&job.dest, Some(ObjectId(sha256)));
+            stored.map_err(|error| folder_fault(&job.dest)(std::io::Error::other(error)))?;
+            let _ = fs::remove_file(&job.dest);
+            keep(means.folder, &pin_name(package), sha256.to_hex().as_bytes())?;
+        }
+        let gone = |package: &Selected<'_>| {
+            folder_fault(&means.folder.join(pin_name(package)))(std::io::ErrorKind::NotFound.into())
+        };
+        selected.iter().map(|package| self.pinned(package, means).ok_or_else(|| gone(package))).collect()
+    }
+
+    fn pinned(&self, package: &Selected<'_>, means: &Means<'_>) -> Option<Digest> {
+        fs::read_to_string(means.folder.join(pin_name(package))).ok()?.parse().ok()
+    }
+
+    /// Checks a package against the record that the index has of it.
+    fn check(&self, package: &Selected<'_>, file: &Path) -> Result<Digest, IndexError> {
+        let record = package.record;
+        let fault = |source: ApkError| IndexError::Package {
+            origin: self.origin.clone(),
+            package: format!("{} {}", record.name, record.version),
+            source: Box::new(source),
+        };
+        let opened = File::open(file).map_err(folder_fault(file))?;
+        let checked = envelope::check(opened, &record.identity).map_err(fault)?;
+        let info = &checked.info;
+        let same = info.name == record.name && info.version == record.version && checked.size == record.size;
+        // An index lists packages for all architectures under its own.
+        let fits = info.architecture == record.architecture || info.architecture == "noarch";
+        if same && fits { Ok(checked.sha256) } else { Err(fault(ApkError::Identity)) }
+    }
+}
+
+/// The path of a package below a mirror's folder.
+#[must_use]
+pub fn path_of(package: &Selected<'_>) -> String {
+    format!("{}/{}-{}.apk", package.folder, package.record.name, package.record.version)
+}
+
+fn pin_name(package: &Selected<'_>) -> String {
+    format!("{}-{}.apk-pin", package.record.identity.to_hex(), package.record.size)
+}
+
+fn download(package: &Selected<'_>, means: &Means<'_>) -> PathBuf {
+    means.folder.join(format!("{}.apk-download", package.record.identity.to_hex()))
+}
+
+fn kept_index(sha256: &Digest) -> String {
+    format!("{}.apkindex", sha256.to_hex())
+}
+
+fn folder_fault(path: &Path) -> impl Fn(std::io::Error) -> IndexError + use<> {
+    let path = path.to_owned();
+    move |source| IndexError::Folder { path: path.clone(), source }
+}
+
+/// Writes a kept file: whole or not at all.
+fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IndexError> {
+    fs::create_dir_all(folder).map_err(folder_fault(folder))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(folder_fault(folder))?;
+    let place = folder.join(name);
+    std::io::Write::write_all(&mut file, bytes).map_err(folder_fault(&place))?;
+    file.persist(&place).map(drop).map_err(|error| folder_fault(&place)(error.error))
+}
+
+/// The first mirror's index that is believed.
+fn first_believed(
+    config: &Config<'_>,
+    keys: &Keys,
+    mirrors: &[Mirror],
+    means: &Means<'_>,
+    path: &str,
+) -> Result<(Vec<u8>, Index), IndexError> {
+    let (mut attempts, mut hint) = (Vec::new(), None);
+    for mirror in mirrors {
+        let request = Request {
+            urls: vec![mirror.below(&format!("{}/{path}", config.settings.suite))],
+            expect: Expect::AtMost(INDEX_LIMIT),
+            subject: format!("{} {path}", config.origin),
+        };
+        let fetched = means.fetcher.fetch_bytes(&request, means.reporter);
+        let fault = match fetched {
+            Err(error) => {
+                hint = hint.or_else(|| error.hint());
+                chain(&error)
+            }
+            Ok((bytes, _)) => match Index::verify(&bytes, keys, config.settings.signatures) {
+                Ok(index) => return Ok((bytes, index)),
+                Err(error) => {
+                    hint = hint.or_else(|| error.hint());
+                    chain(&error)
+                }
+            },
+        };
+        attempts.push(format!("{}: {fault}", shown(&mirror.url)));
+    }
+    Err(IndexError::NoMirror { origin: config.origin.clone(), path: path.to_owned(), attempts, hint })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,267 @@
+//! Origins: where packages come from, and what each kind of archive is told in `kiln.yaml`.
+//!
+//! A kind of archive is a variant of [`Origin`] with its settings, and a row of [`READERS`].
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+
+use super::{ProjectPath, reject_doubles};
+use crate::ArchiveKind;
+use crate::diagnostic::{Problem, Spanned};
+use crate::yaml::{Fields, Node, Reader, Value, did_you_mean};
+
+/// Where packages come from.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(tag = "archive", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Origin {
+    /// A distribution's archive of `.deb` packages.
+    Deb(DebOrigin),
+    /// Alpine's archive of `.apk` packages, or one made like it.
+    Apk(ApkOrigin),
+}
+
+/// A distribution's archive of `.deb` packages.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DebOrigin {
+    /// The distribution: names the machine's keyring and its mirror. By default the origin's name.
+    #[schemars(with = "Option<String>")]
+    pub distribution: String,
+    /// The suite or codename.
+    pub suite: String,
+    /// The components.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub components: Vec<String>,
+    /// A keyring of the project that the archive has to be signed by, instead of the machine's.
+    pub keyring: Option<Spanned<ProjectPath>>,
+    /// For an archive whose index names no end of its validity: how old it may be.
+    #[schemars(rename = "max-age", with = "Option<String>")]
+    pub max_age: Option<MaxAge>,
+}
+
+/// Alpine's archive of `.apk` packages (version 2 of the format), or one made like it.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ApkOrigin {
+    /// The distribution: names its mirror. By default the origin's name.
+    #[schemars(with = "Option<String>")]
+    pub distribution: String,
+    /// The branch, as a folder of the mirror: `v3.22`.
+    pub suite: String,
+    /// The repositories of the branch.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub components: Vec<String>,
+    /// The public keys that the indexes have to be signed by: a `.rsa.pub` file of the project, or a folder of them.
+    pub keyring: Spanned<ProjectPath>,
+    /// What an index's signature has to be made with; `sha256` by default.
+    #[schemars(with = "Option<IndexSignatures>")]
+    pub signatures: IndexSignatures,
+}
+
+/// The weakest digest that a signature of an index may be made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum IndexSignatures {
+    /// SHA-256 or SHA-512: `.SIGN.RSA256`, `.SIGN.RSA512`.
+    #[default]
+    Sha256,
+    /// SHA-1 too: `.SIGN.RSA`, all that Alpine's own indexes have.
+    Sha1,
+}
+
+impl std::str::FromStr for IndexSignatures {
+    type Err = IndexSignaturesError;
+
+    fn from_str(text: &str) -> Result<Self, IndexSignaturesError> {
+        match text {
+            "sha256" => Ok(Self::Sha256),
+            "sha1" => Ok(Self::Sha1),
+            _ => Err(IndexSignaturesError(text.chars().take(40).collect())),
+        }
+    }
+}
+
+/// Why a text says nothing of signatures.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no digest of signatures: `sha256`, or `sha1` where the archive has nothing better")]
+pub struct IndexSignaturesError(String);
+
+/// How old an index may be that names no end of its validity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxAge {
+    /// As old as it likes.
+    Unlimited,
+    /// At most so old.
+    For(Duration),
+}
+
+impl std::str::FromStr for MaxAge {
+    type Err = MaxAgeError;
+
+    fn from_str(text: &str) -> Result<Self, MaxAgeError> {
+        if text == "unlimited" {
+            return Ok(Self::Unlimited);
+        }
+        let days = text.strip_suffix('d').filter(|days| days.bytes().all(|b| b.is_ascii_digit()));
+        match days.and_then(|days| days.parse::<u64>().ok()) {
+            Some(days @ 1..=36_500) => Ok(Self::For(Duration::from_secs(days * 86_400))),
+            _ => Err(MaxAgeError(text.chars().take(40).collect())),
+        }
+    }
+}
+
+impl std::fmt::Display for MaxAge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unlimited => f.write_str("unlimited"),
+            Self::For(age) => write!(f, "{}d", age.as_secs() / 86_400),
+        }
+    }
+}
+
+/// Why a text is not a greatest age.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a greatest age: a number of days such as `365d`, or `unlimited`")]
+pub struct MaxAgeError(String);
+
+impl Origin {
+    /// Which kind of archive it is.
+    #[must_use]
+    pub const fn kind(&self) -> ArchiveKind {
+        match self {
+            Self::Deb(_) => ArchiveKind::Deb,
+            Self::Apk(_) => ArchiveKind::Apk,
+        }
+    }
+
+    /// The distribution, which its mirror is named by.
+    #[must_use]
+    pub fn distribution(&self) -> &str {
+        match self {
+            Self::Deb(origin) => &origin.distribution,
+            Self::Apk(origin) => &origin.distribution,
+        }
+    }
+
+    /// The suite.
+    #[must_use]
+    pub fn suite(&self) -> &str {
+        match self {
+            Self::Deb(origin) => &origin.suite,
+            Self::Apk(origin) => &origin.suite,
+        }
+    }
+
+    /// The components of the suite.
+    #[must_use]
+    pub fn components(&self) -> &[String] {
+        match self {
+            Self::Deb(origin) => &origin.components,
+            Self::Apk(origin) => &origin.components,
+        }
+    }
+
+    /// The keys of the project that the archive has to be signed by.
+    #[must_use]
+    pub const fn keyring(&self) -> Option<&Spanned<ProjectPath>> {
+        match self {
+            Self::Deb(origin) => origin.keyring.as_ref(),
+            Self::Apk(origin) => Some(&origin.keyring),
+        }
+    }
+
+    pub(super) fn read(reader: &Reader<'_>, name: &str, node: &Node) -> Option<Self> {
+        if node.get("git").is_some() {
+            reader.unsupported(node.place, "a repository of recipes as an origin");
+            return None;
+        }
+        let mut fields = reader.map(node, "an origin")?;
+        let kind = fields.require("archive").and_then(|node| kind(reader, node)).unwrap_or_default();
+        let read = READERS.iter().find(|(of, _)| *of == kind).map(|(_, read)| read)?;
+        let origin = read(reader, name, &mut fields);
+        fields.finish();
+        origin
+    }
+}
+
+/// Reads what one kind of archive is told.
+type ReadOrigin = fn(&Reader<'_>, &str, &mut Fields<'_, '_, '_>) -> Option<Origin>;
+
+/// Who reads the settings of each kind.
+const READERS: &[(ArchiveKind, ReadOrigin)] = &[(ArchiveKind::Deb, deb), (ArchiveKind::Apk, apk)];
+
+fn kind(reader: &Reader<'_>, node: &Node) -> Option<ArchiveKind> {
+    let text = reader.text(node)?;
+    let found = text.parse().ok();
+    if text == "rpm" {
+        reader.unsupported(node.place, "an archive of `.rpm` packages");
+    } else if found.is_none() {
+        let problem = Problem::new(node.place, format!("`{text}` is not a kind of archive"));
+        let known = ArchiveKind::ALL.iter().map(|kind| kind.as_str());
+        reader.report(problem.maybe_hint(did_you_mean(text, "there are", known)));
+    }
+    found
+}
+
+fn deb(reader: &Reader<'_>, name: &str, fields: &mut Fields<'_, '_, '_>) -> Option<Origin> {
+    let state = State::read(reader, name, fields);
+    let (keyring, max_age) = (fields.take("keyring"), fields.take("max-age"));
+    let keyring = keyring.and_then(|node| reader.parse::<ProjectPath>(node));
+    let max_age = max_age.and_then(|node| reader.parse::<MaxAge>(node)).map(|age| age.value);
+    let State { distribution, suite, components } = state?;
+    Some(Origin::Deb(DebOrigin { distribution, suite, components, keyring, max_age }))
+}
+
+fn apk(reader: &Reader<'_>, name: &str, fields: &mut Fields<'_, '_, '_>) -> Option<Origin> {
+    let state = State::read(reader, name, fields);
+    // No machine but one of its own has the keys of such an archive, so there are none to fall back on.
+    let (keyring, signatures) = (fields.require("keyring"), fields.take("signatures"));
+    let keyring = keyring.and_then(|node| reader.parse::<ProjectPath>(node));
+    let signatures = signatures.and_then(|node| reader.parse::<IndexSignatures>(node)).map(|said| said.value);
+    let State { distribution, suite, components } = state?;
+    let signatures = signatures.unwrap_or_default();
+    Some(Origin::Apk(ApkOrigin { distribution, suite, components, keyring: keyring?, signatures }))
+}
+
+/// What names a state of a distribution's archive.
+struct State {
+    distribution: String,
+    suite: String,
+    components: Vec<String>,
+}
+
+impl State {
+    fn read(reader: &Reader<'_>, name: &str, fields: &mut Fields<'_, '_, '_>) -> Option<Self> {
+        let (distribution, suite) = (fields.take("distribution"), fields.require("suite"));
+        let components = fields.take("components");
+        let distribution = match distribution {
+            Some(node) => word(reader, node),
+            None => Some(name.to_owned()),
+        };
+        let suite = suite.and_then(|node| word(reader, node));
+        let components = match components {
+            Some(list) => {
+                let items = reader.each(list, |item| Some(Spanned::new(word(reader, item)?, item.place)))?;
+                reject_doubles(reader, &items);
+                if matches!(&list.value, Value::List(items) if items.is_empty()) {
+                    reader.wrong(list.place, "an archive has at least one component");
+                }
+                items.into_iter().map(|item| item.value).collect()
+            }
+            None => vec!["main".to_owned()],
+        };
+        Some(Self { distribution: distribution?, suite: suite?, components })
+    }
+}
+
+/// A word that becomes part of an address: nothing in it may lead elsewhere.
+fn word(reader: &Reader<'_>, node: &Node) -> Option<String> {
+    let text = reader.line(node)?;
+    let sound = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
+    if sound && !text.starts_with(['/', '.']) && !text.contains("..") && !text.contains("//") {
+        return Some(text);
+    }
+    reader.wrong(node.place, format!("`{text}` cannot be part of an archive's address"));
+    None
+}
