@@ -51,7 +51,7 @@ impl World {
                 components: vec!["main".into()],
                 keyring: kiln_model::diagnostic::Spanned::new(
                     "keys".parse().unwrap(),
-                    kiln_model::diagnostic::Place::default(),
+                    kiln_model::diagnostic::Place { file: kiln_model::diagnostic::Sources::new().add("kiln.yaml", ""), line: 1, column: 1, length: 1 },
                 ),
                 signatures: IndexSignatures::Sha256,
             },
