@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use kiln_model::debian_version::compare;
 use kiln_model::rule::VersionRange;
 use kiln_model::{ArchiveKind, version};
 

@@ -51,7 +51,12 @@ impl World {
                 components: vec!["main".into()],
                 keyring: kiln_model::diagnostic::Spanned::new(
                     "keys".parse().unwrap(),
-                    kiln_model::diagnostic::Place { file: kiln_model::diagnostic::Sources::new().add("kiln.yaml", ""), line: 1, column: 1, length: 1 },
+                    kiln_model::diagnostic::Place {
+                        file: kiln_model::diagnostic::Sources::new().add("kiln.yaml", ""),
+                        line: 1,
+                        column: 1,
+                        length: 1,
+                    },
                 ),
                 signatures: IndexSignatures::Sha256,
             },
@@ -141,7 +146,8 @@ fn an_index_that_no_key_of_the_project_signed_is_not_believed() {
     assert!(said.contains("no key of the project made its signature; it is said to be by `test-2.rsa.pub`"), "{said}");
     assert!(hint.contains("keyring"), "{hint}");
     // Another key under a name that is known.
-    let imposter = ApkKey { name: KEY.name.clone(), ..OTHER.clone() };
+    let mut imposter = OTHER.clone();
+    imposter.name.clone_from(&KEY.name);
     AlpineArchive::new(&packages()).write(&world.mirror(), &imposter);
     assert!(world.refused().0.contains("does not fit"));
 }

@@ -3,6 +3,7 @@
 
 mod world;
 
+mod alpine;
 mod bad_input;
 mod building;
 mod composing;
