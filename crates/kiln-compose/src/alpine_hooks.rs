@@ -23,7 +23,7 @@ pub(crate) fn read(text: &str) -> (Facts, Option<String>) {
 fn command(line: &str, facts: &mut Facts) -> Option<()> {
     // What becomes of messages and of an account that is there already makes no difference on a fresh tree.
     let mut line = line;
-    for ending in ["|| true", "|| :", "2>&1", "&>/dev/null", ">/dev/null", "1>/dev/null", "2>/dev/null"] {
+    for ending in ["|| true", "|| :", "2>&1", "2>/dev/null", "1>/dev/null", "&>/dev/null", ">/dev/null"] {
         line = line.trim_end().strip_suffix(ending).unwrap_or(line);
     }
     let words = words(line)?;
