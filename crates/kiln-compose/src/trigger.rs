@@ -88,7 +88,11 @@ pub const TABLE: &[Served] = &[
     nothing("php*", "/etc/php/*/*/conf.d", RUNNING),
     nothing("postfix", "/usr/lib/postfix", RUNNING),
     nothing("postfix", "/var/spool/postfix", RUNNING),
-    nothing("postgresql-common", "/usr/share/postgresql", "looks for dictionaries of hunspell, whose folders it waits for too"),
+    nothing(
+        "postgresql-common",
+        "/usr/share/postgresql",
+        "looks for dictionaries of hunspell, whose folders it waits for too",
+    ),
     nothing("procps", "/usr/lib/sysctl.d", "the machine reads the settings when it boots"),
     nothing("rsyslog", "/etc/rsyslog.d", RUNNING),
     by("sgml-base", "/etc/sgml", "sgml-catalogs"),
@@ -133,7 +137,9 @@ fn set_off(script: &str) -> impl Iterator<Item = &str> {
     let calls = script.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let calls = calls.filter_map(|line| line.split_once("dpkg-trigger").map(|(_, rest)| rest));
     let names = calls.filter_map(|rest| rest.split_ascii_whitespace().find(|word| !word.starts_with('-')));
-    names.map(|name| name.trim_matches(|c: char| matches!(c, '"' | '\'' | ';' | ')'))).filter(|name| !name.contains('$'))
+    names
+        .map(|name| name.trim_matches(|c: char| matches!(c, '"' | '\'' | ';' | ')')))
+        .filter(|name| !name.contains('$'))
 }
 
 /// What the table says of a trigger that a package waits for.
@@ -145,7 +151,8 @@ pub fn served(package: &str, trigger: &str) -> Option<Service> {
     };
     let names = |pattern: &str| {
         let (pattern, trigger): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), trigger.split('/').collect());
-        pattern.len() == trigger.len() && pattern.iter().zip(&trigger).all(|(pattern, name)| matches!(*pattern, "*") || pattern == name)
+        pattern.len() == trigger.len()
+            && pattern.iter().zip(&trigger).all(|(pattern, name)| matches!(*pattern, "*") || pattern == name)
     };
     TABLE.iter().find(|row| of_package(row.package) && names(row.trigger)).map(|row| row.service)
 }
@@ -184,7 +191,9 @@ pub(crate) fn unserved(request: &Request, source: &dyn ObjectSource) -> Result<V
     let warning = |(package, name): (PackageRef, String)| {
         let who = who(request, &activated, &package, &name)?;
         Some(Warning {
-            message: format!("`{package}` waits for the trigger `{name}`, which {who} sets off, and nothing stands for it"),
+            message: format!(
+                "`{package}` waits for the trigger `{name}`, which {who} sets off, and nothing stands for it"
+            ),
             hint: Some(format!(
                 "bring what it makes, by `files:` or `facts:`, or accept that it is not made: \
                  `hooks: {{ {package}: {{ accept: \"why\" }} }}`"
@@ -214,8 +223,8 @@ fn who(
         .collect();
     others.sort();
     let below = |file: &TreePath| *file == path || file.to_string().starts_with(&format!("{path}/"));
-    let own = request.files.keys().any(below)
-        || request.overlays.iter().any(|overlay| overlay.tree.resolve(&path).is_some());
+    let own =
+        request.files.keys().any(below) || request.overlays.iter().any(|overlay| overlay.tree.resolve(&path).is_some());
     others.first().map(package).or_else(|| own.then(|| "the image".to_owned()))
 }
 
@@ -234,7 +243,10 @@ mod tests {
     #[test]
     fn a_trigger_is_known_by_the_package_that_waits_for_it() {
         assert_eq!(served("libc-bin", "ldconfig"), Some(Service::Finalizer("ld.so.cache")));
-        assert_eq!(served("libglib2.0-0t64", "/usr/lib/x86_64-linux-gnu/gio/modules"), Some(Service::Finalizer("gio-modules")));
+        assert_eq!(
+            served("libglib2.0-0t64", "/usr/lib/x86_64-linux-gnu/gio/modules"),
+            Some(Service::Finalizer("gio-modules"))
+        );
         assert_eq!(served("libglib2.0-0t64", "/usr/lib/gio/modules"), None);
         assert_eq!(served("mailcap", "/usr/share/applications"), None, "it makes something else of the same files");
     }

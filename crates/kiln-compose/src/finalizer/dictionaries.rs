@@ -168,7 +168,8 @@ fn default<'a>(dictionaries: &'a Dictionaries, locale: &str) -> Option<(&'a str,
     let own = [format!("{language}_{country}"), format!("{language}_{country}:1"), language.to_owned()];
     let own = own.iter().map(String::as_str).chain([&*format!("{language}:1")]).find_map(|key| of(dictionaries, key));
     let mut keys: Vec<&str> = PACKAGES.iter().map(|(key, _)| *key).collect();
-    let speaks = |key: &str| key.strip_prefix(language).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', ':']));
+    let speaks =
+        |key: &str| key.strip_prefix(language).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', ':']));
     keys.sort_by_key(|key| (!speaks(key), !key.starts_with("en_US"), !key.starts_with("en_"), *key));
     let found = own.or_else(|| keys.into_iter().find_map(|key| of(dictionaries, key)));
     let name = found.or_else(|| dictionaries.keys().min_by_key(|name| name.to_lowercase()).map(String::as_str))?;

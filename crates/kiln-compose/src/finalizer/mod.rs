@@ -26,7 +26,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kiln_model::name::AccountName;
-use kiln_model::{Dir, Entry, FileEntry, Meta, ObjectError, ObjectSink, ObjectSource, PackageRef, SymlinkEntry, TreePath};
+use kiln_model::{
+    Dir, Entry, FileEntry, Meta, ObjectError, ObjectSink, ObjectSource, PackageRef, SymlinkEntry, TreePath,
+};
 
 use crate::accounts::Accounts;
 use crate::closure::Knowledge;
@@ -292,9 +294,9 @@ impl FinalizeError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::InTheWay { .. } => {
-                Some("leave the file out of the package, or have none: `finalizers: { alternatives: false }`".to_owned())
-            }
+            Self::InTheWay { .. } => Some(
+                "leave the file out of the package, or have none: `finalizers: { alternatives: false }`".to_owned(),
+            ),
             Self::AlternativeName { .. } => Some("give one of them another `name`".to_owned()),
             Self::TimeZone { zones: false, .. } => Some("add the package `tzdata`".to_owned()),
             Self::TimeZone { .. } => Some("the names are the paths below `/usr/share/zoneinfo`".to_owned()),

@@ -47,9 +47,7 @@ pub(super) fn run(context: &mut FinalizeContext<'_>) -> Result<(), FinalizeError
                 }
                 (call.key(), call.package.clone(), format!("catalog=\"file://{local}\""))
             }
-            None => {
-                (call.key(), "catalog".to_owned(), format!("catalog=\"file:///etc/xml/{}.xml\"", call.package))
-            }
+            None => (call.key(), "catalog".to_owned(), format!("catalog=\"file:///etc/xml/{}.xml\"", call.package)),
         };
         let entries = catalogs.entry(catalog.clone()).or_default();
         match entries.get(&key) {

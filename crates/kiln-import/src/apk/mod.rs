@@ -125,6 +125,7 @@ impl ApkPackage {
             conffiles: BTreeSet::new(),
             hooks: self.hooks,
             runtime: Vec::new(),
+            listing: Vec::new(),
         })
     }
 }

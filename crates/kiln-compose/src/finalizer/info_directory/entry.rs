@@ -129,7 +129,8 @@ fn wrap(text: &mut String, description: &str, first: usize, further: usize) {
 /// one line.
 fn split(entry: &str) -> Option<(&str, String)> {
     let bytes = entry.as_bytes();
-    let period = (0..bytes.len()).find(|at| bytes[*at] == b'.' && matches!(bytes.get(at + 1), Some(b' ' | b'\t' | b'\n')))?;
+    let period =
+        (0..bytes.len()).find(|at| bytes[*at] == b'.' && matches!(bytes.get(at + 1), Some(b' ' | b'\t' | b'\n')))?;
     let (name, mut rest) = entry.split_at(period + 1);
     let mut description = String::new();
     loop {
