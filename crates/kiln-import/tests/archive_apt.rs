@@ -78,7 +78,7 @@ fn mirrors() -> Vec<Mirror> {
     parts.sort();
     parts.into_iter().filter(|p| p.extension().is_some_and(|e| e == "list" || e == "sources")).for_each(&mut take);
     let named = Named { apt: &files, ..Named::default() };
-    mirror::choose("debian", "debian", &named, &|path| fs::read_to_string(path).ok())
+    mirror::choose("debian", "debian", "`dists`", &named, &|path| fs::read_to_string(path).ok())
         .expect("this test needs a mirror of Debian in the machine's apt configuration")
 }
 
