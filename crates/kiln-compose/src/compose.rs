@@ -1,6 +1,6 @@
 //! Packages, overlays and the image's own files, composed to one tree.
 //!
-//! The steps, each a function of what came before: union of packages; merged `/usr`; what packages declare; overlays,
+//! The steps, each a function of what came before: merged `/usr`; diversions; union of packages; what packages declare; overlays,
 //! lowest priority first; the image's files; what the image declares; accounts and their numbers; permissions;
 //! finalizers; layers. No step looks at an order, a clock or a disk, so equal sets give equal trees.
 
@@ -12,6 +12,7 @@ use kiln_model::{Dir, Entry, FileEntry, ObjectSink, ObjectSource, PackageRef, Tr
 use crate::AccountIds;
 use crate::accounts::{self, Accounts, Sources};
 use crate::closure::Knowledge;
+use crate::diversion::{Diversions, Moved};
 use crate::error::{ComposeError, Conflict, Conflicts};
 use crate::facts;
 use crate::finalizer::{self, FinalizeContext};
@@ -170,8 +171,14 @@ fn conflicts(clashes: Vec<Clash>, owners: &Owners) -> ComposeError {
 
 fn unite_members(work: &mut Work, members: &[(OwnerId, &Member)], request: &Request) -> Result<(), ComposeError> {
     let merged = usrmerge::Merged::of(members.iter().map(|(_, member)| &*member.tree));
-    let trees: Vec<(OwnerId, Arc<Dir>)> =
-        members.iter().map(|(owner, member)| (*owner, merged.relocate(&member.tree))).collect();
+    let diversions = Diversions::of(members, request, &merged).map_err(ComposeError::Diversion)?;
+    let mut moved = Moved::default();
+    let trees: Vec<(OwnerId, Arc<Dir>)> = members
+        .iter()
+        .map(|(owner, member)| (*owner, diversions.apply(*owner, merged.relocate(&member.tree), &mut moved)))
+        .collect();
+    diversions.check(&moved).map_err(ComposeError::Diversion)?;
+    work.owners.moved = moved;
     let mut winners = BTreeMap::new();
     for (path, package) in &request.replace {
         let winner = members.iter().find(|(_, member)| member.reference() == *package);

@@ -5,6 +5,7 @@ use std::fmt;
 use kiln_model::{ObjectError, PackageRef, TreePath};
 
 use crate::accounts::AccountError;
+use crate::diversion::DiversionError;
 use crate::finalizer::FinalizeError;
 use crate::owner::Owner;
 use crate::work::PlaceError;
@@ -133,14 +134,12 @@ pub enum ComposeError {
     /// Two packages want different permissions of one path.
     #[error(transparent)]
     Permissions(Box<PermissionConflict>),
-    /// Facts that cannot be composed yet.
-    #[error("{by} declares service `{service}`: services are not supported by this version")]
-    Service {
-        /// Who declares it.
-        by: Owner,
-        /// The service.
-        service: String,
-    },
+    /// Files cannot be diverted.
+    #[error(transparent)]
+    Diversion(Box<DiversionError>),
+    /// Declared files are for packages; an image brings its own.
+    #[error("the image declares the file `{0}` among its facts")]
+    FileOfImage(TreePath),
     /// A switched-off finalizer that does not exist.
     #[error("there is no finalizer `{0}` to switch off")]
     NoSuchFinalizer(String),
@@ -184,7 +183,7 @@ impl ComposeError {
                     None => Some("give the overlays different priorities: the higher wins".to_owned()),
                     Some(package) => Some(format!(
                         "say who wins: `replace: {{ {}: {package} }}` in the image; or an overlay that brings the \
-                         path; or `alternatives:` in the recipes, for two programs of one name",
+                         path; or `alternatives:` in the recipes, for two programs of one name; or a diversion",
                         first.path
                     )),
                 }
@@ -207,7 +206,11 @@ impl ComposeError {
             }
             Self::Finalizer { source, .. } => source.hint(),
             Self::Twice { .. } | Self::OverlayTwice(_) => None,
-            Self::Place { .. } | Self::Attribute { .. } | Self::Service { .. } => None,
+            Self::Diversion(error) => error.hint(),
+            Self::FileOfImage(path) => {
+                Some(format!("`files: {{ {path}: {{ content: ... }} }}` of the image brings it"))
+            }
+            Self::Place { .. } | Self::Attribute { .. } => None,
             Self::Template { .. } | Self::Object(_) => None,
         }
     }

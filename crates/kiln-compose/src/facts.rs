@@ -12,7 +12,7 @@ use kiln_model::{Device, Dir, Entry, Facts, FileEntry, Meta, ObjectSink, Symlink
 
 use crate::accounts::{AccountKind, Accounts, Reference};
 use crate::error::{ComposeError, Conflict, Conflicts, PermissionConflict};
-use crate::owner::{Owner, OwnerId};
+use crate::owner::OwnerId;
 use crate::request::Member;
 use crate::work::{PlaceError, Work};
 use kiln_model::capability;
@@ -89,11 +89,6 @@ pub(crate) fn apply_members(
     sink: &dyn ObjectSink,
 ) -> Result<Permissions, ComposeError> {
     let mut permissions = Permissions::default();
-    for (owner, member) in members {
-        if let Some(service) = member.facts.services.keys().next() {
-            return Err(ComposeError::Service { by: work.owners.name(*owner).clone(), service: service.clone() });
-        }
-    }
     let mut links = Vec::new();
     for (owner, member) in members {
         for (path, target) in &member.facts.links {
@@ -138,7 +133,9 @@ pub(crate) fn apply_members(
         for (path, wanted) in &member.facts.permissions {
             let same = shipped.is_some_and(|shipped| shipped.get(path) == Some(wanted));
             let strength = if same { Strength::Shipped } else { Strength::Declared };
-            permissions.add(*owner, strength, path, wanted.clone());
+            // What speaks of a file that was moved aside goes with it.
+            let path = work.owners.place_of(*owner, path).unwrap_or(path).clone();
+            permissions.add(*owner, strength, &path, wanted.clone());
         }
     }
     Ok(permissions)
@@ -151,8 +148,8 @@ pub(crate) fn apply_image(
     facts: &Facts,
     permissions: &mut Permissions,
 ) -> Result<(), ComposeError> {
-    if let Some(service) = facts.services.keys().next() {
-        return Err(ComposeError::Service { by: Owner::Image, service: service.clone() });
+    if let Some(path) = facts.files.keys().next() {
+        return Err(ComposeError::FileOfImage(path.clone()));
     }
     let links = facts.links.iter().map(|(path, target)| {
         let entry = Entry::Symlink(SymlinkEntry::plain(target.as_str()));

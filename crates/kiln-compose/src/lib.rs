@@ -10,6 +10,8 @@ pub mod accounts;
 mod alpine_hooks;
 pub mod closure;
 mod compose;
+mod declared;
+mod diversion;
 mod error;
 mod facts;
 pub mod finalizer;
@@ -26,6 +28,8 @@ mod work;
 
 pub use accounts::{AccountError, Accounts};
 pub use compose::{Composition, Warning, compose};
+pub use declared::Contradiction;
+pub use diversion::{DiversionError, Diverted};
 pub use error::{ComposeError, Conflict, Conflicts, PermissionConflict};
 pub use hooks::{Untranslated, prepare};
 pub use layers::Layer;

@@ -8,6 +8,8 @@ use std::fmt;
 
 use kiln_model::{PackageRef, TreePath};
 
+use crate::diversion::{Diverted, Moved};
+
 /// What a path comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
@@ -144,6 +146,7 @@ impl OwnerNode {
 pub struct Owners {
     pub(crate) root: OwnerNode,
     pub(crate) list: Vec<Owner>,
+    pub(crate) moved: Moved,
 }
 
 impl Owners {
@@ -165,6 +168,17 @@ impl Owners {
             }
         }
         node.holders().filter_map(|id| self.list.get(id as usize)).collect()
+    }
+
+    /// Where the file at `path` was to be, if a diversion moved it there.
+    #[must_use]
+    pub fn diverted(&self, path: &TreePath) -> Option<&Diverted> {
+        self.moved.diverted.get(path)
+    }
+
+    /// Where a diversion moved `path` of one owner.
+    pub(crate) fn place_of(&self, owner: OwnerId, path: &TreePath) -> Option<&TreePath> {
+        self.moved.places.get(&(owner, path.clone()))
     }
 
     pub(crate) fn name(&self, id: OwnerId) -> &Owner {

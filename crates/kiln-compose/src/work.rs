@@ -110,6 +110,11 @@ impl Work {
         Ok(place)
     }
 
+    /// Takes away what is at `place`; the directory that held it stays.
+    pub fn remove(&mut self, place: &TreePath) -> Option<Entry> {
+        self.tree.remove(place)
+    }
+
     /// Makes sure there is a directory at `path`; new ones belong to root with mode 0755. Was it made?
     pub fn make_dir(&mut self, path: &TreePath, owner: OwnerId) -> Result<bool, PlaceError> {
         let mut missing = None;

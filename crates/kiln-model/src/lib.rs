@@ -25,6 +25,7 @@ pub mod rule;
 pub mod schema;
 pub mod template;
 pub mod tree;
+pub mod unit;
 pub mod user_config;
 pub mod version;
 pub mod yaml;

@@ -14,7 +14,7 @@
 //! A rule without facts and files says that the hooks do nothing that an image needs, and why.
 
 use crate::diagnostic::Diagnostics;
-use crate::recipe::{file, read_by_path, read_facts};
+use crate::recipe::{Declarer, file, read_by_path, read_facts};
 use crate::yaml::{self, Node, Reader};
 use crate::{Facts, PackageName};
 
@@ -79,7 +79,8 @@ fn rule(reader: &Reader<'_>, node: &Node) -> Option<Rule> {
     let packages = fields.require("packages").and_then(|node| reader.each_as::<PackageName>(node));
     let versions = fields.take("versions").and_then(|node| reader.parse::<VersionRange>(node));
     let reason = fields.require("reason").and_then(|node| reader.filled(node)).map(str::to_owned);
-    let mut facts = fields.take("facts").and_then(|node| read_facts(reader, node)).unwrap_or_default();
+    let declared = fields.take("facts").and_then(|node| read_facts(reader, node, Declarer::Rule));
+    let mut facts = declared.unwrap_or_default().facts;
     let files = fields.take("files").and_then(|node| read_by_path(reader, node, |_, node| file(reader, node)));
     let place = fields.place();
     fields.finish();

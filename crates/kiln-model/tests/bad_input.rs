@@ -126,7 +126,7 @@ mistakes! {
     unused_variable => kiln("name: demo", "name: demo\nvariables: { site: example.org }");
     unknown_output => image("name: web", "name: web\noutputs: [ocl]");
     not_supported_yet => told(&[
-        ("images/web.yaml", &format!("{IMAGE}machine: {{ init: systemd }}\noutputs: [iso]\nfacts: {{ services: {{ a: {{}} }} }}\n")),
+        ("images/web.yaml", &format!("{IMAGE}machine: {{ init: systemd }}\noutputs: [iso]\n")),
         ("kiln.yaml", &format!("{KILN}caches: [x]\n")),
     ]);
     extending_in_a_circle => told(&[
@@ -148,6 +148,21 @@ mistakes! {
     bad_mode_and_path_of_a_file => image(
         "name: web",
         "name: web\nfiles:\n  etc/motd: { content: x }\n  /etc/issue: { content: x, mode: \"0999\" }\n  /a/../b: { content: x }",
+    );
+    unit_of_an_image_that_is_not_there => image("name: web", "name: web\nfacts: { services: { web: { unit: files/pag.html } } }");
+    unit_of_a_recipe_that_is_not_there => recipe("license: MIT", "license: MIT\nfacts: { services: { tool: { unit: files/tool.service } } }");
+    unit_that_is_a_file_already => image(
+        "name: web",
+        "name: web\nfiles: { /usr/lib/systemd/system/web.service: { content: x } }\nfacts: { services: { web: { unit: files/page.html } } }",
+    );
+    service_that_is_no_unit_or_both_ways => image(
+        "name: web",
+        "name: web\nfacts:\n  services:\n    a/b: {}\n    web: { enabled: true, masked: true }",
+    );
+    files_among_the_facts_of_an_image => image("name: web", "name: web\nfacts: { files: { /etc/x: { content: x } } }");
+    facts_of_a_system_in_a_wrong_form => image(
+        "name: web",
+        "name: web\nfacts:\n  sysctl: { ip_forward: \"1\" }\n  environment: { A-B: x }\n  first-boot: { key: { summary: Key, command: [keygen], creates: /k } }",
     );
     file_that_is_not_there => image("name: web", "name: web\nfiles: { /a: { source: files/pag.html } }");
     merge_conflict => image("name: web", "<<<<<<< ours\nname: web");

@@ -16,6 +16,7 @@ use kiln_model::{Architecture, ObjectError, ObjectId, ObjectSink};
 use crate::action::Content;
 use crate::git::GitState;
 use crate::services::Services;
+use crate::units::{self, UnitError};
 
 /// Larger files are streamed into the store, not held in memory.
 const HELD: u64 = 1 << 20;
@@ -35,6 +36,9 @@ pub enum ContentError {
     /// A file leads out of the project.
     #[error("`{}` leads out of the project", .0.display())]
     Outside(PathBuf),
+    /// A unit file cannot be had.
+    #[error(transparent)]
+    Unit(Box<UnitError>),
     /// The store cannot take it.
     #[error(transparent)]
     Object(#[from] ObjectError),
@@ -57,6 +61,7 @@ impl ContentError {
             Self::Outside(_) => {
                 Some("everything an image is made of is in its repository: copy the file there".to_owned())
             }
+            Self::Unit(error) => error.hint(),
             _ => None,
         }
     }
@@ -78,6 +83,12 @@ pub fn content(image: &Image, folder: &Path, git: &GitState, services: &Services
         let file = ImageFile { object, size, mode, owner: spec.owner.clone(), group: spec.group.clone() };
         files.insert(path.clone(), file);
     }
+    let (facts, units) = units::of_image(image, folder).map_err(|error| ContentError::Unit(Box::new(error)))?;
+    for (path, bytes) in units {
+        let object = session.put(&bytes)?;
+        let file = ImageFile { object, size: bytes.len() as u64, mode: Mode::new(0o644), owner: None, group: None };
+        files.insert(path, file);
+    }
     let mut overlays = Vec::new();
     for overlay in &image.overlays {
         let path = inside(folder, overlay.tree.as_str())?;
@@ -92,7 +103,7 @@ pub fn content(image: &Image, folder: &Path, git: &GitState, services: &Services
     Ok(Content {
         files,
         overlays,
-        facts: image.facts.clone(),
+        facts,
         replace: image.replace.iter().map(|(path, package)| (path.clone(), package.value.clone())).collect(),
         accepted_hooks: image.hooks.keys().cloned().collect(),
         locale: image.locale.as_ref().map(ToString::to_string),
@@ -103,7 +114,7 @@ pub fn content(image: &Image, folder: &Path, git: &GitState, services: &Services
 }
 
 /// A path of the project, its links followed; it may not leave the project.
-fn inside(folder: &Path, path: &str) -> Result<PathBuf, ContentError> {
+pub(crate) fn inside(folder: &Path, path: &str) -> Result<PathBuf, ContentError> {
     let wanted = folder.join(path);
     let wrap = |source| ContentError::Read { path: wanted.clone(), source };
     let real = wanted.canonicalize().map_err(wrap)?;

@@ -11,6 +11,7 @@ pub mod recipes;
 pub mod relations;
 pub mod rules;
 pub mod services;
+pub mod units;
 pub mod workspace;
 
 pub use plan::{ImageNodes, Plan, PlanError};

@@ -21,6 +21,7 @@ use kiln_model::{Architecture, PackageName, PackageRef, PartName};
 use crate::action::{Built, ComposeAction, Content, DebianUnpacker, MemberNode, TestAction};
 use crate::imports::{self, Imports, ImportsError};
 use crate::services::Services;
+use crate::units::{self, UnitError};
 use crate::workspace::Workspace;
 
 /// Why a recipe cannot be planned.
@@ -38,6 +39,9 @@ pub enum RecipeError {
         #[source]
         source: std::io::Error,
     },
+    /// A unit file cannot be had.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
     /// The lock does not pin a source.
     #[error("`kiln.lock` does not pin source {} of `{recipe}`", .index + 1)]
     Source {
@@ -64,6 +68,7 @@ impl RecipeError {
         match self {
             Self::Imports(error) => error.hint(),
             Self::Git(error) => error.hint(),
+            Self::Unit(error) => error.hint(),
             Self::Source { .. } => Some("run `kiln lock`".to_owned()),
             Self::Patch { .. } | Self::Address(_) | Self::NoRecipe(_) => None,
         }
@@ -270,6 +275,7 @@ impl<'a> Recipes<'a> {
             let bytes = std::fs::read(&path).map_err(|source| RecipeError::Patch { path, source })?;
             patches.push(BuildPatch { name: patch.path.to_string(), bytes: bytes.into() });
         }
+        let (facts, added) = units::of_recipe(recipe, &self.workspace.folder)?;
         Ok(graph.add(BuildAction {
             name: recipe.name.value.clone(),
             version: recipe.version.value.clone(),
@@ -284,7 +290,8 @@ impl<'a> Recipes<'a> {
                 .iter()
                 .map(|(name, part)| (name.clone(), part.claim.iter().map(|claim| claim.value.clone()).collect()))
                 .collect(),
-            facts: recipe.facts.clone(),
+            facts,
+            added,
             limits: limits(recipe),
             work: self.services.work.clone(),
             executor: Arc::new(Sandboxed),

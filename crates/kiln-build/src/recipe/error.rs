@@ -96,6 +96,9 @@ pub enum OutputError {
     /// Nothing was installed.
     #[error("the build installed nothing into `/out`")]
     Empty,
+    /// A unit file of the recipe, but the build installed another one there.
+    #[error("the recipe brings `{0}`, but the build installed another one")]
+    AddedTwice(TreePath),
     /// It cannot be split into parts.
     #[error(transparent)]
     Parts(#[from] PartError),
@@ -119,6 +122,9 @@ impl OutputError {
             ),
             Self::Ingest(error) => error.hint(),
             Self::Name(_) => None,
+            Self::AddedTwice(_) => {
+                Some("take `unit:` out of the service to have the installed one, or do not install it".to_owned())
+            }
             Self::Empty => Some("have a step install the files below `{{ out }}`".to_owned()),
             Self::Parts(error) => error.hint(),
             Self::Needs(error) => error.hint(),
@@ -140,6 +146,7 @@ impl BuildError {
                 **fault,
                 OutputError::Ingest(IngestError::Faults(_))
                     | OutputError::Empty
+                    | OutputError::AddedTwice(_)
                     | OutputError::Parts(_)
                     | OutputError::Needs(_)
             ),

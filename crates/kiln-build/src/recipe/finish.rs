@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::package::Relations;
-use kiln_model::{Dir, Event, Facts, PackageName, PackageRecord, PartName, TreePath};
+use kiln_model::{
+    Dir, Entry, Event, Facts, FileEntry, ObjectSink, PackageName, PackageRecord, PartName, TreePath, unit,
+};
 use kiln_store::ActionResult;
 
 use super::BuildAction;
@@ -25,10 +27,11 @@ pub(super) fn package(
     let out = room.out();
     let here = out.parent().unwrap_or(&out).to_string_lossy().into_owned();
     let forbidden = [Forbidden::inside("/build"), Forbidden::for_links("/out"), Forbidden::of_this_machine(&here)];
-    let installed = ingest(&out, context.session, context.jobs, &forbidden)?;
+    let mut installed = ingest(&out, context.session, context.jobs, &forbidden)?;
     if installed.tree.is_empty() {
         return Err(OutputError::Empty);
     }
+    add_files(build, context, &mut installed.tree)?;
     warn_of_modes(build, context, &installed.special_modes);
     let claims = build.parts.iter().map(|(part, claims)| (part.as_str().to_owned(), claims.clone())).collect();
     let split = split(&installed.tree, &claims)?;
@@ -63,6 +66,18 @@ pub(super) fn package(
     Ok(result)
 }
 
+/// Adds the files that the recipe itself brings.
+fn add_files(build: &BuildAction, context: &Context<'_>, tree: &mut Dir) -> Result<(), OutputError> {
+    for (path, bytes) in &build.added {
+        let object = context.session.put(bytes).map_err(crate::package::PackageError::from)?;
+        let entry = Entry::File(FileEntry::plain(object, bytes.len() as u64, false));
+        if tree.get(path).is_some_and(|there| *there != entry) || tree.insert(path, entry).is_err() {
+            return Err(OutputError::AddedTwice(path.clone()));
+        }
+    }
+    Ok(())
+}
+
 struct Piece {
     part: Option<PartName>,
     name: PackageName,
@@ -92,7 +107,13 @@ fn share_facts(facts: &Facts, pieces: &[Piece]) -> BTreeMap<usize, Facts> {
     for (path, alternative) in std::mem::take(&mut rest.alternatives) {
         shared.entry(owner(&alternative.to)).or_default().alternatives.insert(path, alternative);
     }
+    for (name, service) in std::mem::take(&mut rest.services) {
+        let path = unit::packaged_path(&name, service.user);
+        let piece = path.map_or(0, |path| owner(&path));
+        shared.entry(piece).or_default().services.insert(name, service);
+    }
     let own = shared.entry(0).or_default();
+    rest.services = std::mem::take(&mut own.services);
     rest.permissions = std::mem::take(&mut own.permissions);
     rest.alternatives = std::mem::take(&mut own.alternatives);
     *own = rest;

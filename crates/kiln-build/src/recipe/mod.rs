@@ -88,6 +88,8 @@ pub struct BuildAction {
     pub parts: BTreeMap<PartName, Vec<String>>,
     /// What the package declares.
     pub facts: Facts,
+    /// Files of the recipe that become part of the package besides what its steps install: its unit files.
+    pub added: BTreeMap<TreePath, Arc<[u8]>>,
     /// How much building it may take.
     pub limits: Limits,
     /// Where it is built.
@@ -134,6 +136,7 @@ impl Action for BuildAction {
         packages.dedup();
         let parts =
             self.parts.iter().flat_map(|(part, claims)| claims.iter().map(move |claim| format!("{part} {claim}")));
+        let added = self.added.iter().map(|(path, bytes)| format!("{} {path}", Digest::of(bytes).to_hex()));
         let key = KeyBuilder::new("build.recipe/1")
             .field("patcher", patch::VERSION)
             .field("name", self.name.as_str())
@@ -146,6 +149,7 @@ impl Action for BuildAction {
             .field("environment", inputs.tree(self.environment.root, TREE)?.0.as_bytes())
             .list("packages", packages.iter().map(|digest| *digest.as_bytes()))
             .list("parts", parts)
+            .list("added", added)
             .field("facts", self.facts.canonical());
         Ok(key.finish())
     }

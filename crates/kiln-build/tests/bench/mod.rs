@@ -122,6 +122,7 @@ impl Bench {
             environment: Environment { root: environment, packages: vec![environment] },
             parts: BTreeMap::new(),
             facts: Facts::default(),
+            added: BTreeMap::new(),
             limits: kiln_build::sandbox::Limits::default(),
             work: self.work.clone(),
             executor: Arc::new(Sandboxed),

@@ -10,16 +10,22 @@ mod busybox_links;
 mod ca;
 mod dictionaries;
 mod dpkg_status;
+mod drop_ins;
+mod first_boot;
+mod glob;
 mod info_directory;
 mod ld_cache;
 mod locale;
 mod os_release;
 mod pam;
 mod php_modules;
+mod settings;
 mod sgml_catalogs;
 mod shells;
 mod small;
+mod systemd;
 mod time_zone;
+mod tmpfiles;
 mod xml_catalogs;
 
 use std::collections::BTreeMap;
@@ -33,9 +39,12 @@ use kiln_model::{
 use crate::accounts::Accounts;
 use crate::closure::Knowledge;
 use crate::compose::Warning;
+use crate::declared::Contradiction;
 use crate::owner::{Owner, OwnerId};
 use crate::request::Request;
 use crate::work::{PlaceError, Work};
+
+pub use systemd::ServiceError;
 
 /// A pure function from a composed tree to files.
 pub struct Finalizer {
@@ -109,7 +118,7 @@ pub const TABLE: &[Finalizer] = &[
     Finalizer {
         name: "shells",
         summary: "The list of login shells, as `update-shells` writes it.",
-        reads: &["/usr/share/debianutils/shells", "/usr/share/debianutils/shells.d/*"],
+        reads: &["facts: shells", "/usr/share/debianutils/shells", "/usr/share/debianutils/shells.d/*"],
         writes: &["/etc/shells"],
         run: shells::run,
     },
@@ -198,6 +207,65 @@ pub const TABLE: &[Finalizer] = &[
         run: dictionaries::run,
     },
     Finalizer {
+        name: "sysctl",
+        summary: "Kernel parameters. The image's own come after all that packages ship, so they win.",
+        reads: &["facts: sysctl"],
+        writes: &["/usr/lib/sysctl.d/60-kiln-packages.conf", "/usr/lib/sysctl.d/99-zz-kiln-image.conf"],
+        run: settings::sysctl,
+    },
+    Finalizer {
+        name: "environment",
+        summary: "Variables of every session, for pam_env and, where systemd is in the image, for its managers.",
+        reads: &["facts: environment", "/etc/environment"],
+        writes: &["/etc/environment", "/usr/lib/environment.d/60-kiln.conf"],
+        run: settings::environment,
+    },
+    Finalizer {
+        name: "tmpfiles",
+        summary: "What packages ship in tmpfiles.d, made as `systemd-tmpfiles --create` makes it, where that program is \
+                  in the image. What a machine makes anew at every start is left out.",
+        reads: &["/usr/lib/tmpfiles.d/*.conf", "/etc/tmpfiles.d/*.conf", "/usr/share/factory/**"],
+        writes: &["the paths that the files name"],
+        run: tmpfiles::run,
+    },
+    Finalizer {
+        name: "first-boot",
+        summary: "A unit for each job that only the machine itself can do, once. Without systemd in the image the user \
+                  is told what to run.",
+        reads: &["facts: first-boot"],
+        writes: &["/usr/lib/systemd/system/kiln-first-boot-*.service", "/etc/systemd/system/*.wants/*"],
+        run: first_boot::run,
+    },
+    Finalizer {
+        name: "systemd-units",
+        summary: "Services enabled and masked, as `systemctl enable` and `mask` leave them, and presets that keep the \
+                  decision.",
+        reads: &[
+            "facts: services",
+            "/usr/lib/systemd/{system,user}/*",
+            "/etc/systemd/{system,user}/*",
+            "/usr/lib/systemd/{system,user}-preset/*",
+            "/etc/systemd/{system,user}-preset/*",
+        ],
+        writes: &["/etc/systemd/{system,user}/**", "/usr/lib/systemd/{system,user}-preset/00-kiln.preset"],
+        run: systemd::run,
+    },
+    Finalizer {
+        name: "sysusers.d",
+        summary: "Declared users and groups with their numbers, for systemd-sysusers, where systemd is in the image.",
+        reads: &["facts: users, groups"],
+        writes: &["/usr/lib/sysusers.d/kiln.conf"],
+        run: drop_ins::sysusers,
+    },
+    Finalizer {
+        name: "tmpfiles.d",
+        summary: "Declared directories that a machine may find missing when it starts, for systemd-tmpfiles, where \
+                  systemd is in the image.",
+        reads: &["facts: directories"],
+        writes: &["/usr/lib/tmpfiles.d/kiln.conf"],
+        run: drop_ins::tmpfiles,
+    },
+    Finalizer {
         name: "ld.so.cache",
         summary: "The loader's cache of shared libraries, as `ldconfig` writes it, and the links by soname that are \
                   missing.",
@@ -279,6 +347,15 @@ pub enum FinalizeError {
         /// Are there any?
         zones: bool,
     },
+    /// A service cannot be had.
+    #[error(transparent)]
+    Service(Box<ServiceError>),
+    /// Two packages say different things.
+    #[error(transparent)]
+    Contradiction(#[from] Box<Contradiction>),
+    /// The image declares a login shell that it does not have.
+    #[error("the image declares the login shell `{0}`, which is not in it")]
+    NoShell(TreePath),
     /// What it reads is damaged.
     #[error("`{path}`: {why}")]
     Input {
@@ -300,6 +377,9 @@ impl FinalizeError {
             Self::AlternativeName { .. } => Some("give one of them another `name`".to_owned()),
             Self::TimeZone { zones: false, .. } => Some("add the package `tzdata`".to_owned()),
             Self::TimeZone { .. } => Some("the names are the paths below `/usr/share/zoneinfo`".to_owned()),
+            Self::Service(error) => error.hint(),
+            Self::Contradiction(error) => Some(error.hint()),
+            Self::NoShell(_) => Some("add the package that brings it, or correct the path".to_owned()),
             Self::Place(_) | Self::Object(_) | Self::Input { .. } => None,
         }
     }

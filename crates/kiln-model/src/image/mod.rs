@@ -51,6 +51,9 @@ pub struct Image {
     /// What the image itself declares.
     #[schemars(default)]
     pub facts: Facts,
+    /// The unit files of its services, from the project's root, by the unit's full name.
+    #[schemars(skip)]
+    pub units: BTreeMap<String, Spanned<ProjectPath>>,
     /// Which package's file is taken where several have a different one.
     #[schemars(default)]
     pub replace: BTreeMap<TreePath, Spanned<PackageRef>>,

@@ -9,7 +9,7 @@ use super::{Acceptance, FileContent, FileSpec, Format, Image, ImagePackage, Loca
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::name::AccountName;
 use crate::project::{ProjectPath, read_switches, reject_doubles};
-use crate::recipe::{Switches, mode, read_by_path, read_facts};
+use crate::recipe::{Declarer, Switches, mode, read_by_path, read_facts};
 use crate::template::{Scope, read_variables};
 use crate::yaml::{Node, Reader, Value};
 use crate::{ImageName, PackageRef, PartName};
@@ -64,7 +64,7 @@ pub fn read(
             reader.report(problem.related(first, "first here"));
         }
     }
-    let facts = facts.and_then(|node| read_facts(reader, node)).unwrap_or_default();
+    let declared = facts.and_then(|node| read_facts(reader, node, Declarer::Image)).unwrap_or_default();
     used.extend(scope.used());
     for (variable, value) in own.iter().filter(|(_, value)| !scope.used().contains(&value.place)) {
         let problem = Problem::new(value.place, format!("the variable `{variable}` is not used"));
@@ -76,7 +76,8 @@ pub fn read(
         packages,
         files: files.unwrap_or_default(),
         overlays,
-        facts,
+        facts: declared.facts,
+        units: declared.units,
         replace: replace.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
         locale: locale.map(|locale| locale.value),

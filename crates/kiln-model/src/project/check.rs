@@ -109,6 +109,7 @@ impl Check<'_, '_> {
         for patch in &recipe.patches {
             self.file(&patch.path, FileKind::File, "patch");
         }
+        recipe.units.values().for_each(|unit| self.file(unit, FileKind::File, "unit"));
         for source in &recipe.sources {
             match &source.kind {
                 SourceKind::Origin { origin, .. } => {
@@ -139,6 +140,14 @@ impl Check<'_, '_> {
         for file in image.files.values() {
             if let FileContent::Source(path) = &file.content {
                 self.file(path, FileKind::File, "file");
+            }
+        }
+        for (name, unit) in &image.units {
+            self.file(unit, FileKind::File, "unit");
+            let user = image.facts.services.get(name).is_some_and(|service| service.user);
+            let path = crate::unit::packaged_path(name, user);
+            if path.is_some_and(|path| image.files.contains_key(&path)) {
+                self.reader.wrong(unit.place, format!("`{name}` is under `files:` of the image already"));
             }
         }
         image.overlays.iter().for_each(|overlay| self.file(&overlay.tree, FileKind::Folder, "overlay"));

@@ -6,23 +6,52 @@ use std::str::FromStr;
 
 use super::system_facts;
 use crate::TreePath;
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Problem, Spanned};
 use crate::facts::{Alternative, DeviceKind, DeviceNode, Directory, Facts, Group, Mode, Permission, Slave, User};
 use crate::name::AccountName;
+use crate::project::ProjectPath;
 use crate::yaml::{Key, Node, Reader};
 
+/// Who declares facts: it decides where their files are, and what cannot be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Declarer {
+    /// A recipe: its files are beside it.
+    Recipe,
+    /// An image: its files are named from the project's root.
+    Image,
+    /// A rule: it has no files.
+    Rule,
+}
+
+/// What a `facts:` mapping says.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    /// The facts.
+    pub facts: Facts,
+    /// The unit files of its services, from the project's root, by the unit's full name.
+    pub units: BTreeMap<String, Spanned<ProjectPath>>,
+}
+
 /// Reads a `facts:` mapping.
-pub fn read_facts(reader: &Reader<'_>, node: &Node) -> Option<Facts> {
+pub fn read_facts(reader: &Reader<'_>, node: &Node, declarer: Declarer) -> Option<Declared> {
     let mut fields = reader.map(node, "`facts`")?;
     let (users, groups) = (fields.take("users"), fields.take("groups"));
     let (directories, links) = (fields.take("directories"), fields.take("links"));
     let (alternatives, permissions) = (fields.take("alternatives"), fields.take("permissions"));
     let devices = fields.take("devices");
+    if declarer == Declarer::Image
+        && let Some((key, _)) = fields.entry("files")
+    {
+        let problem = Problem::new(key.place, "an image has its files under `files:`, not among its facts");
+        reader.report(problem.hint("move them to the `files:` of the image: `/path: { content: TEXT }`"));
+    }
     let (services, files, diversions) = (fields.take("services"), fields.take("files"), fields.take("diversions"));
     let (sysctl, environment) = (fields.take("sysctl"), fields.take("environment"));
     let (shells, first_boot) = (fields.take("shells"), fields.take("first-boot"));
     fields.finish();
-    Some(Facts {
+    let mut units = BTreeMap::new();
+    let services = services.and_then(|node| system_facts::services(reader, node, declarer, &mut units));
+    let facts = Facts {
         users: named(reader, users, user),
         groups: named(reader, groups, group),
         directories: by_path(reader, directories, directory),
@@ -32,7 +61,7 @@ pub fn read_facts(reader: &Reader<'_>, node: &Node) -> Option<Facts> {
         }),
         alternatives: by_path(reader, alternatives, alternative),
         permissions: by_path(reader, permissions, permission),
-        services: services.and_then(|node| system_facts::services(reader, node)).unwrap_or_default(),
+        services: services.unwrap_or_default(),
         devices: by_path(reader, devices, device),
         files: by_path(reader, files, system_facts::file),
         diversions: by_path(reader, diversions, system_facts::diversion),
@@ -44,7 +73,8 @@ pub fn read_facts(reader: &Reader<'_>, node: &Node) -> Option<Facts> {
             .into_iter()
             .collect(),
         first_boot: first_boot.and_then(|node| system_facts::first_boot(reader, node)).unwrap_or_default(),
-    })
+    };
+    Some(Declared { facts, units })
 }
 
 fn named<V>(

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-pub use facts::read_facts;
+pub use facts::{Declared, Declarer, read_facts};
 pub(crate) use facts::{absolute, mode, read_by_path};
 pub use limits::Limits;
 pub use read::{read, read_need, read_word};
@@ -73,6 +73,9 @@ pub struct Recipe {
     /// What the package declares.
     #[schemars(default)]
     pub facts: Facts,
+    /// The unit files of its services, from the project's root, by the unit's full name.
+    #[schemars(skip)]
+    pub units: BTreeMap<String, Spanned<ProjectPath>>,
     /// What is run to test it, in a root with only this package and what it needs to run.
     #[schemars(default)]
     pub test: Vec<StepTemplate>,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Build, BuilderCall, Condition, Conditional, Limits, Method, Need, Part, Patch, Recipe, RecipeOption, Source,
-    StepTemplate, facts::read_facts,
+    Build, BuilderCall, Condition, Conditional, Declarer, Limits, Method, Need, Part, Patch, Recipe, RecipeOption,
+    Source, StepTemplate, facts::read_facts,
 };
 use crate::builder::{Argument, Builders, ParameterKind};
 use crate::diagnostic::{Place, Problem, Spanned};
@@ -129,7 +129,7 @@ impl RecipeReader<'_, '_> {
         let runtime: Vec<Need> = runtime.and_then(|node| reader.each(node, need)).unwrap_or_default();
         let build = build.and_then(|node| self.build(node, builders));
         let parts = parts.and_then(|node| reader.table(node, |_, part| self.part(part)));
-        let facts = facts.and_then(|node| read_facts(reader, node));
+        let declared = facts.and_then(|node| read_facts(reader, node, Declarer::Recipe)).unwrap_or_default();
         let test = test.and_then(|node| reader.each(node, |item| self.step(item)));
         let recipe = Recipe {
             name: name?,
@@ -146,7 +146,8 @@ impl RecipeReader<'_, '_> {
             runtime,
             build: build?,
             parts: parts.unwrap_or_default(),
-            facts: facts.unwrap_or_default(),
+            facts: declared.facts,
+            units: declared.units,
             test: test.unwrap_or_default(),
         };
         self.check(&recipe, node);

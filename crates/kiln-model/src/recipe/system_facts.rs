@@ -2,31 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{absolute, mode, parsed, set};
-use crate::diagnostic::Problem;
+use super::facts::{Declarer, absolute, mode, parsed, set};
+use crate::diagnostic::{Problem, Spanned};
 use crate::facts::{Diversion, File, FileContent, FirstBoot, Service};
+use crate::project::ProjectPath;
+use crate::unit;
 use crate::yaml::{Key, Node, Reader};
-
-/// Kinds of units that can be enabled by name: systemd.unit(5).
-const UNITS: &[&str] = &["service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice"];
 
 /// A unit's full name: `nginx` is `nginx.service`.
 fn unit_name(reader: &Reader<'_>, key: &Key) -> Option<String> {
-    let text = &*key.text;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\' | '@');
-    if text.is_empty() || text.len() > 255 || !text.chars().all(plain) || text.starts_with('.') {
-        let problem = Problem::new(key.place, format!("`{text}` is not a unit's name"));
+    let name = unit::full_name(&key.text);
+    if name.is_none() {
+        let problem = Problem::new(key.place, format!("`{}` is not a unit's name", key.text));
         reader.report(problem.hint("as in `nginx`, `nginx.service` or `ssh.socket`"));
-        return None;
     }
-    let has_kind = text.rsplit_once('.').is_some_and(|(stem, kind)| !stem.is_empty() && UNITS.contains(&kind));
-    Some(if has_kind { text.to_owned() } else { format!("{text}.service") })
+    name
 }
 
-pub(super) fn services(reader: &Reader<'_>, node: &Node) -> Option<BTreeMap<String, Service>> {
+/// Reads services, and where their unit files are.
+pub(super) fn services(
+    reader: &Reader<'_>,
+    node: &Node,
+    declarer: Declarer,
+    units: &mut BTreeMap<String, Spanned<ProjectPath>>,
+) -> Option<BTreeMap<String, Service>> {
     let mut services = BTreeMap::new();
     for (key, node) in reader.entries(node)? {
-        let (name, service) = (unit_name(reader, key), service(reader, node));
+        let name = unit_name(reader, key);
+        let service = service(reader, node, declarer, |path| {
+            units.extend(name.clone().map(|name| (name, path)));
+        });
         if let (Some(name), Some(service)) = (name, service)
             && services.insert(name, service).is_some()
         {
@@ -36,16 +41,21 @@ pub(super) fn services(reader: &Reader<'_>, node: &Node) -> Option<BTreeMap<Stri
     Some(services)
 }
 
-fn service(reader: &Reader<'_>, node: &Node) -> Option<Service> {
+fn service(
+    reader: &Reader<'_>,
+    node: &Node,
+    declarer: Declarer,
+    note_unit: impl FnOnce(Spanned<ProjectPath>),
+) -> Option<Service> {
     let mut fields = reader.map(node, "a service")?;
     let (unit, enabled) = (fields.take("unit"), fields.take("enabled"));
     let (masked, user) = (fields.take("masked"), fields.take("user"));
     let place = fields.place();
     fields.finish();
     let flag = |node: Option<&Node>| node.and_then(|node| reader.flag(node)).unwrap_or_default();
-    let unit = unit.and_then(|node| reader.parse::<crate::project::ProjectPath>(node));
+    let unit = unit.and_then(|node| unit_path(reader, node, declarer));
     let service = Service {
-        unit: unit.map(|path| path.value.to_string()),
+        unit: unit.as_ref().map(|path| path.value.to_string()),
         enabled: flag(enabled),
         masked: flag(masked),
         user: flag(user),
@@ -56,7 +66,32 @@ fn service(reader: &Reader<'_>, node: &Node) -> Option<Service> {
     if service.masked && service.unit.is_some() {
         reader.wrong(place, "a masked service needs no `unit`");
     }
+    if let Some(unit) = unit {
+        note_unit(unit);
+    }
     Some(service)
+}
+
+/// Where a unit file is: beside a recipe's own file, which need not be the one that inherits it, or from the root.
+fn unit_path(reader: &Reader<'_>, node: &Node, declarer: Declarer) -> Option<Spanned<ProjectPath>> {
+    let folder = match declarer {
+        Declarer::Recipe => reader.sources().path(node.place.file).parse::<ProjectPath>().unwrap_or_default().folder(),
+        Declarer::Image => ProjectPath::default(),
+        Declarer::Rule => {
+            let problem = Problem::new(node.place, "a rule has no files of its own, and so no `unit`");
+            reader.report(problem.hint("the unit is in the package already: say `enabled: true`"));
+            return None;
+        }
+    };
+    let text = reader.line(node)?;
+    match folder.join(&text) {
+        Ok(path) => Some(Spanned::new(path, node.place)),
+        Err(error) => {
+            let problem = Problem::new(node.place, error.to_string());
+            reader.report(problem.hint("a path in the project is relative, and does not leave its folder"));
+            None
+        }
+    }
 }
 
 /// Reads a file that a rule or recipe declares.

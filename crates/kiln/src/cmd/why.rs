@@ -42,14 +42,19 @@ impl Why {
             return Err(Failure::usage(format!("`{path}` is not in the image `{}`", image.name), through));
         };
         let owners: Vec<String> = composition.owners.all(&path).into_iter().map(ToString::to_string).collect();
+        let diverted = composition.owners.diverted(&path);
         if self.json {
-            say!("{}", serde_json::json!({ "path": path, "kind": entry.kind(), "owners": owners }));
+            let diverted = diverted.map(|moved| serde_json::json!({ "from": moved.from, "by": moved.by.to_string() }));
+            let answer =
+                serde_json::json!({ "path": path, "kind": entry.kind(), "owners": owners, "diverted": diverted });
+            say!("{answer}");
         } else {
             let target = match entry {
                 Entry::Symlink(link) => format!(" to `{}`", link.target),
                 _ => String::new(),
             };
-            say!("{path}: a {}{target} by {}", entry.kind(), owners.join(", "));
+            let moved = diverted.map(|moved| format!(", moved from `{}` by {}", moved.from, moved.by));
+            say!("{path}: a {}{target} by {}{}", entry.kind(), owners.join(", "), moved.unwrap_or_default());
         }
         Ok(exit::DONE)
     }

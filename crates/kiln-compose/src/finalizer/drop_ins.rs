@@ -1,0 +1,97 @@
+//! What is declared, once more as the files that systemd reads: sysusers.d(5) and tmpfiles.d(5).
+//!
+//! Users, groups and directories are in the image already. A machine may start with an empty `/var`, and always with an
+//! empty `/run`: there the directories are made again from these files. Below `/usr` and `/etc` they come with the image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use kiln_model::TreePath;
+use kiln_model::name::AccountName;
+
+use super::{FinalizeContext, FinalizeError, fixed, systemd};
+use crate::declared::declarers;
+
+/// Places that a machine may find empty.
+const EMPTY_AT_START: &[&str] = &["home", "root", "run", "srv", "var"];
+
+pub(super) fn sysusers(context: &mut FinalizeContext<'_>) -> Result<(), FinalizeError> {
+    if !systemd::is_there(context) {
+        return Ok(());
+    }
+    let (mut users, mut groups): (BTreeSet<&AccountName>, BTreeSet<&AccountName>) = Default::default();
+    for (_, facts) in declarers(context.request) {
+        users.extend(facts.users.keys());
+        groups.extend(facts.groups.keys());
+    }
+    let accounts = context.accounts;
+    let mut text = String::new();
+    let mut lines = BTreeSet::new();
+    let group_of: BTreeMap<u32, &AccountName> = accounts.groups.iter().map(|(name, group)| (group.gid, name)).collect();
+    for user in users.iter().filter_map(|name| accounts.users.get(*name)) {
+        groups.extend(group_of.get(&user.gid));
+    }
+    for name in &groups {
+        if let Some(group) = accounts.groups.get(*name) {
+            let _ = writeln!(text, "g {name} {}", group.gid);
+        }
+    }
+    for name in &users {
+        let Some(user) = accounts.users.get(*name) else {
+            continue;
+        };
+        let summary = if user.summary.is_empty() { "-".to_owned() } else { quote(&user.summary) };
+        let _ =
+            writeln!(text, "u {name} {}:{} {summary} {} {}", user.uid, user.gid, quote(&user.home), quote(&user.shell));
+    }
+    for (name, group) in &accounts.groups {
+        for member in group.members.iter().filter(|member| users.contains(member) || groups.contains(name)) {
+            lines.insert(format!("m {member} {name}\n"));
+        }
+    }
+    text.extend(lines);
+    if text.is_empty() { Ok(()) } else { context.write(&fixed("usr/lib/sysusers.d/kiln.conf"), text.as_bytes()) }
+}
+
+pub(super) fn tmpfiles(context: &mut FinalizeContext<'_>) -> Result<(), FinalizeError> {
+    if !systemd::is_there(context) {
+        return Ok(());
+    }
+    let mut places: BTreeSet<TreePath> = BTreeSet::new();
+    for (_, facts) in declarers(context.request) {
+        for path in facts.directories.keys() {
+            // Where it really is: `/var/run/x` is `/run/x`.
+            let found = context.work.tree.resolve(path).map(|(place, _)| place);
+            let place = found.filter(|place| context.work.tree.dir(place).is_some());
+            places.extend(
+                place.filter(|place| place.components().next().is_some_and(|top| EMPTY_AT_START.contains(&top))),
+            );
+        }
+    }
+    let users: BTreeMap<u32, &AccountName> =
+        context.accounts.users.iter().map(|(name, user)| (user.uid, name)).collect();
+    let groups: BTreeMap<u32, &AccountName> =
+        context.accounts.groups.iter().map(|(name, group)| (group.gid, name)).collect();
+    let mut text = String::new();
+    for place in places {
+        let Some(meta) = context.work.tree.get(&place).map(|entry| entry.meta().clone()) else {
+            continue;
+        };
+        let name = |number: u32, names: &BTreeMap<u32, &AccountName>| {
+            names.get(&number).map_or_else(|| number.to_string(), ToString::to_string)
+        };
+        let (user, group) = (name(meta.uid, &users), name(meta.gid, &groups));
+        let _ = writeln!(text, "d {} {:04o} {user} {group} - -", quote(&place.to_string()), meta.mode);
+    }
+    if text.is_empty() { Ok(()) } else { context.write(&fixed("usr/lib/tmpfiles.d/kiln.conf"), text.as_bytes()) }
+}
+
+/// A word as both formats read it: `%` begins a specifier.
+fn quote(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    if text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\')) || text.is_empty() {
+        format!("\"{escaped}\"")
+    } else {
+        escaped
+    }
+}
