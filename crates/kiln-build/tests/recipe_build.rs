@@ -13,7 +13,7 @@ use kiln_build::graph::Action as _;
 use kiln_build::package::{TREE, package_record, recipes_needed};
 use kiln_build::recipe::{BuildAction, BuildError, Executor, FailedBuild, OutputError, Script};
 use kiln_build::sandbox::{Exit, Finished, SandboxError};
-use kiln_model::facts::{Mode, Permission};
+use kiln_model::facts::{Mode, Permission, Service};
 use kiln_model::recipe::Step;
 
 const PATCH: &str = "--- a/hello.txt\n+++ b/hello.txt\n@@ -1 +1 @@\n-hello\n+hello, world\n";
@@ -64,6 +64,33 @@ fn builds_patched_sources_into_a_package_once() {
     assert_eq!(fs::read_dir(bench.path("work/scratch")).unwrap().count(), 0);
     let again = bench.run(&graph, thing, &bench.session()).unwrap();
     assert_eq!((again.ran, again.result(thing)), (0, Some(result)));
+}
+
+#[test]
+fn unit_files_of_the_recipe_become_part_of_the_package_and_of_the_part_that_claims_them() {
+    let bench = Bench::new();
+    let (mut graph, environment) = bench.graph();
+    let unit = "usr/lib/systemd/system/thing.service";
+    let mut recipe = BuildAction {
+        added: [(unit.parse().unwrap(), b"[Service]\n".as_slice().into())].into(),
+        parts: [("service".parse().unwrap(), vec!["usr/lib/systemd/**".to_owned()])].into(),
+        ..bench.recipe(environment, "mkdir -p /out/usr/bin; echo x > /out/usr/bin/thing")
+    };
+    recipe.facts.services.insert("thing.service".to_owned(), Service { enabled: true, ..Service::default() });
+    let thing = graph.add(recipe);
+    let script = format!("mkdir -p /out/usr/lib/systemd/system; echo other > /out/{unit}");
+    let twice = graph.add(BuildAction {
+        name: "twice".parse().unwrap(),
+        added: [(unit.parse().unwrap(), b"[Service]\n".as_slice().into())].into(),
+        ..bench.recipe(environment, &script)
+    });
+    let session = bench.session();
+    let finished = bench.run(&graph, thing, &session).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let record = package_record(&session, finished.result(thing).unwrap(), Some(&"service".parse().unwrap())).unwrap();
+    assert_eq!(show(&session, &session.tree(record.tree).unwrap()), pairs(&[(unit, "[Service]\n")]));
+    assert!(record.facts.services["thing.service"].enabled, "the fact goes with its unit");
+    let error = bench.run(&graph, twice, &session).unwrap_err();
+    assert!(chain(&error).contains("but the build installed another one"), "{}", chain(&error));
 }
 
 #[test]
@@ -185,6 +212,8 @@ fn a_key_covers_what_can_change_the_result_and_nothing_else() {
         BuildAction { sources: vec![source("s", b, None)], ..base() },
         BuildAction { sources: vec![source("s", a, Some("x"))], ..base() },
         BuildAction { patches: vec![patch("p", "1")], ..base() },
+        BuildAction { added: [("a".parse().unwrap(), b"1".as_slice().into())].into(), ..base() },
+        BuildAction { added: [("a".parse().unwrap(), b"2".as_slice().into())].into(), ..base() },
         BuildAction { parts: [("doc".parse().unwrap(), vec!["x".to_owned()])].into(), ..base() },
         bench.recipe(environment, "false"),
     ];

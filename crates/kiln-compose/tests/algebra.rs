@@ -7,7 +7,8 @@ use kiln_compose::{Member, Request};
 use kiln_model::MemoryObjects;
 use proptest::prelude::*;
 
-/// Packages that share directories, files, users, alternatives and links.
+/// Packages that share directories, files, users, alternatives and links, and whose services, diversions, shells, kernel
+/// parameters, variables, tmpfiles and first-boot jobs touch each other's.
 fn universe(objects: &MemoryObjects) -> Vec<Member> {
     (0..8)
         .map(|number| {
@@ -15,6 +16,25 @@ fn universe(objects: &MemoryObjects) -> Vec<Member> {
             let own = format!("/usr/bin/{name}");
             let doc = format!("/usr/share/doc/{name}/copyright");
             let mut entries = vec![(own.as_str(), "#!/bin/sh"), (doc.as_str(), "text"), ("/usr/share/shared/file", "same")];
+            let unit = format!("/usr/lib/systemd/system/{name}.service");
+            let install = format!("[Install]\nWantedBy=x.target\nAlias=one-of-{}.service\nAlso=p{}.service\n", number % 3, number + 1);
+            let tmpfiles = format!("/usr/lib/tmpfiles.d/{name}.conf");
+            let lines = format!("d /var/spool/all 0{}55\nL /var/spool/{name} - - - - all\n", 7 - number % 2);
+            entries.extend([(unit.as_str(), install.as_str()), (tmpfiles.as_str(), lines.as_str())]);
+            if number == 3 {
+                entries.push(("/usr/lib/systemd/systemd", "#!elf"));
+                entries.push(("/usr/bin/systemd-tmpfiles", "#!elf"));
+            }
+            let diverted = format!("/usr/lib/x{}/file", number % 3);
+            if number < 6 {
+                // The first three bring the file, the next three have it moved and bring another.
+                entries.push((diverted.as_str(), if number < 3 { "first" } else { "second" }));
+            }
+            let diverts = if (3..6).contains(&number) {
+                format!(r#""{diverted}": {{ "to": "{diverted}.old" }}"#)
+            } else {
+                String::new()
+            };
             let link = format!("/usr/lib/x{}/", number % 3);
             entries.push((link.as_str(), ""));
             if number % 2 == 0 {
@@ -28,11 +48,19 @@ fn universe(objects: &MemoryObjects) -> Vec<Member> {
                           "groups": {{ "shared": {{ "members": ["user{}"] }} }},
                           "links": {{ "/var/run": "/run" }},
                           "directories": {{ "/var/lib/{name}": {{ "owner": "user{}", "mode": "0750" }}, "/var/run/all": {{}} }},
+                          "services": {{ "{name}.service": {{ "enabled": {}, "masked": {} }} }},
+                          "diversions": {{ {diverts} }},
+                          "sysctl": {{ "vm.shared": "1", "vm.{name}": "2" }},
+                          "environment": {{ "SHARED": "a", "{name}": "b" }},
+                          "shells": [ "{own}", "/usr/bin/p1" ],
+                          "first-boot": {{ "shared": {{ "summary": "s", "command": ["/bin/x"], "creates": "/etc/x" }} }},
                           "alternatives": {{ "/usr/bin/tool": {{ "to": "{own}", "priority": {} }} }} }}"#,
                     number % 4,
                     number % 4,
                     number % 4,
                     number % 4,
+                    number % 2 == 0,
+                    number == 5,
                     number % 3
                 ),
             )
@@ -89,6 +117,7 @@ proptest! {
         let sorted = composed(&request(chosen.iter().map(|i| all[*i].clone()).collect()), &objects);
         prop_assert_eq!(shuffled.tree.id(), sorted.tree.id());
         prop_assert_eq!(&shuffled.allotted, &sorted.allotted);
+        prop_assert_eq!(&shuffled.warnings, &sorted.warnings);
         prop_assert_eq!(shuffled.layers.len(), sorted.layers.len());
         for (one, two) in shuffled.layers.iter().zip(&sorted.layers) {
             prop_assert_eq!(&one.name, &two.name);

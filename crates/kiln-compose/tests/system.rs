@@ -330,6 +330,16 @@ fn what_is_declared_is_written_for_systemd_where_it_is_there() {
         text(&composition, &objects, "/usr/lib/tmpfiles.d/kiln.conf"),
         "d /run/web 0755 root root - -\nd /var/lib/web 0750 web web - -\n"
     );
+    // Of two lines for a path the first counts: packages' files speak for themselves, and the image before them.
+    let shipped = member(&objects, "s", &[("/usr/lib/tmpfiles.d/a.conf", "d /var/lib/web 0700\nd /etc/web 0755\n")]);
+    let with =
+        |facts| composed(&with_facts(request(vec![a.clone(), systemd(&objects), shipped.clone()]), facts), &objects);
+    assert!(!text(&with("{}"), &objects, "/usr/lib/tmpfiles.d/kiln.conf").contains("/var/lib/web"));
+    let composition = with(r#"{ "directories": { "/etc/web": { "mode": "0700" } } }"#);
+    assert_eq!(
+        text(&composition, &objects, "/usr/lib/tmpfiles.d/00-kiln-image.conf"),
+        "d /etc/web 0700 root root - -\n"
+    );
     let without = composed(&request(vec![a]), &objects);
     assert!(!exists(&without, "/usr/lib/sysusers.d/kiln.conf") && !exists(&without, "/usr/lib/tmpfiles.d/kiln.conf"));
 }

@@ -261,8 +261,8 @@ pub const TABLE: &[Finalizer] = &[
         name: "tmpfiles.d",
         summary: "Declared directories that a machine may find missing when it starts, for systemd-tmpfiles, where \
                   systemd is in the image.",
-        reads: &["facts: directories"],
-        writes: &["/usr/lib/tmpfiles.d/kiln.conf"],
+        reads: &["facts: directories, permissions", "/usr/lib/tmpfiles.d/*.conf", "/etc/tmpfiles.d/*.conf"],
+        writes: &["/usr/lib/tmpfiles.d/kiln.conf", "/usr/lib/tmpfiles.d/00-kiln-image.conf"],
         run: drop_ins::tmpfiles,
     },
     Finalizer {

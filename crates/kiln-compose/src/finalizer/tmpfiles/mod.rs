@@ -79,6 +79,16 @@ fn files(context: &FinalizeContext<'_>) -> Vec<TreePath> {
     files.into_values().collect()
 }
 
+/// The paths that shipped files make or adjust.
+pub(super) fn shipped_paths(context: &FinalizeContext<'_>) -> Result<BTreeSet<TreePath>, FinalizeError> {
+    let mut paths = BTreeSet::new();
+    for file in files(context) {
+        let bytes = context.read(&file)?.unwrap_or_default();
+        paths.extend(parse::read(&bytes).0.into_iter().map(|line| line.path));
+    }
+    Ok(paths)
+}
+
 fn is_volatile(place: &TreePath) -> bool {
     place.components().next().is_some_and(|first| VOLATILE.contains(&first))
 }
