@@ -89,8 +89,8 @@ fn unit_files_of_the_recipe_become_part_of_the_package_and_of_the_part_that_clai
     let record = package_record(&session, finished.result(thing).unwrap(), Some(&"service".parse().unwrap())).unwrap();
     assert_eq!(show(&session, &session.tree(record.tree).unwrap()), pairs(&[(unit, "[Service]\n")]));
     assert!(record.facts.services["thing.service"].enabled, "the fact goes with its unit");
-    let error = bench.run(&graph, twice, &session).unwrap_err();
-    assert!(chain(&error).contains("but the build installed another one"), "{}", chain(&error));
+    let told = chain(&bench.failure(&graph, twice).error);
+    assert!(told.contains("but the build installed another one"), "{told}");
 }
 
 #[test]

@@ -25,6 +25,8 @@ impl FinalizerName {
         "desktop-database",
         "dictionaries",
         "dpkg-status",
+        "environment",
+        "first-boot",
         "fontconfig",
         "gdk-pixbuf-loaders",
         "gio-modules",
@@ -47,7 +49,12 @@ impl FinalizerName {
         "python-bytecode",
         "sgml-catalogs",
         "shells",
+        "sysctl",
+        "systemd-units",
+        "sysusers.d",
         "time-zone",
+        "tmpfiles",
+        "tmpfiles.d",
         "xml-catalogs",
     ];
 
