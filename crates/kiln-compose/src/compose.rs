@@ -15,6 +15,7 @@ use crate::closure::Knowledge;
 use crate::diversion::{Diversions, Moved};
 use crate::error::{ComposeError, Conflict, Conflicts};
 use crate::facts;
+use crate::finalizer::tool::{self, ToolRunner};
 use crate::finalizer::{self, FinalizeContext};
 use crate::layers::{self, Layer};
 use crate::owner::{Owner, OwnerId, Owners};
@@ -53,12 +54,15 @@ pub struct Warning {
 
 /// Composes an image.
 ///
+/// `tools` runs what finalizers need a program of the image for; see [`finalizer::tool`].
+///
 /// # Errors
-/// When the set does not fit together; nothing is written but objects.
+/// When the set does not fit together, or a tool fails; nothing is written but objects.
 pub fn compose(
     request: &Request,
     source: &dyn ObjectSource,
     sink: &dyn ObjectSink,
+    tools: &dyn ToolRunner,
 ) -> Result<Composition, ComposeError> {
     for name in &request.without {
         if finalizer::TABLE.iter().all(|finalizer| finalizer.name != name) {
@@ -93,6 +97,7 @@ pub fn compose(
     facts::apply_permissions(&mut work, &permissions, &accounts)?;
 
     let knowledge = Knowledge::new(members.iter().map(|(_, member)| &*member.analysis), source);
+    let mut pending = Vec::new();
     for finalizer in finalizer::TABLE {
         if request.without.contains(finalizer.name) {
             continue;
@@ -107,9 +112,11 @@ pub fn compose(
             accounts: &accounts,
             request,
             warnings: &mut warnings,
+            pending: &mut pending,
         };
         (finalizer.run)(&mut context).map_err(|source| ComposeError::Finalizer { name: finalizer.name, source })?;
     }
+    run_tools(&mut work, &pending, &accounts, tools)?;
     warn_of_hooks(&members, request, &mut warnings);
     warnings.extend(trigger::unserved(request, source)?);
     warnings.sort();
@@ -118,6 +125,25 @@ pub fn compose(
     let layers = layers::split(&tree, &work.owners);
     let allotted = accounts.allotted.clone();
     Ok(Composition { tree, layers, owners: work.owners, accounts, allotted, warnings })
+}
+
+/// Runs the tools that finalizers asked for, and puts what they wrote in its place.
+fn run_tools(
+    work: &mut Work,
+    pending: &[tool::Pending],
+    accounts: &Accounts,
+    tools: &dyn ToolRunner,
+) -> Result<(), ComposeError> {
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let requests: Vec<_> = pending.iter().map(|pending| pending.request().clone()).collect();
+    for (pending, answer) in pending.iter().zip(tools.run(&requests)) {
+        let failed = |source| ComposeError::Finalizer { name: pending.name(), source };
+        let written = answer.map_err(|error| failed(error.into()))?;
+        tool::settle(pending, &written, work, accounts).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Names every package with a hook that nobody understands and the image does not accept.

@@ -31,6 +31,7 @@ pub use compose::{Composition, Warning, compose};
 pub use declared::Contradiction;
 pub use diversion::{DiversionError, Diverted};
 pub use error::{ComposeError, Conflict, Conflicts, PermissionConflict};
+pub use finalizer::tool::{NoTools, ToolError, ToolRequest, ToolRunner};
 pub use hooks::{Untranslated, prepare};
 pub use layers::Layer;
 pub use owner::{LayerName, Owner, Owners};

@@ -12,6 +12,7 @@ pub mod relations;
 pub mod rules;
 pub mod services;
 pub mod units;
+pub mod tools;
 pub mod workspace;
 
 pub use plan::{ImageNodes, Plan, PlanError};

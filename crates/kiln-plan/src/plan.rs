@@ -12,7 +12,7 @@ use kiln_image::LayerCompression;
 use kiln_model::image::Image;
 use kiln_model::lock::Lock;
 use kiln_model::project::Variant;
-use kiln_model::{Architecture, ImageName, PackageName, PartName, Reporter};
+use kiln_model::{Architecture, ImageName, PackageName, PartName, Reporter, Silent};
 
 use crate::action::{ComposeAction, Composed, LayersAction};
 use crate::images::{self, ContentError};
@@ -113,6 +113,7 @@ impl<'a> Plan<'a> {
             locked: Arc::clone(&self.locked),
             rules: Arc::clone(&self.services.rules),
             session: Arc::clone(&self.services.session),
+            tools: self.services.tools(),
         });
         let nodes = ImageNodes { compose };
         self.images.insert(image.name.value.clone(), nodes);
@@ -183,7 +184,7 @@ impl<'a> Plan<'a> {
             self.graph.action(nodes.compose).and_then(|action| (action as &dyn Any).downcast_ref::<ComposeAction>());
         let action = action.ok_or_else(missing)?;
         let inputs = finished.inputs(action).ok_or_else(missing)?;
-        Ok(action.composition(&self.services.session, &inputs)?.0)
+        Ok(action.composition(&self.services.session, &inputs, &Silent)?.0)
     }
 
     /// The build behind a node.

@@ -180,6 +180,7 @@ impl<'a> Recipes<'a> {
             locked: Arc::default(),
             rules: Arc::clone(&self.services.rules),
             session: Arc::clone(&self.services.session),
+            tools: self.services.tools(),
         });
         let (work, limits) = (self.services.work.clone(), limits(recipe));
         Ok(Some(graph.add(TestAction { name: variant.label.clone(), root, steps, limits, work })))
@@ -251,6 +252,7 @@ impl<'a> Recipes<'a> {
             locked: Arc::default(),
             rules: Arc::clone(&self.services.rules),
             session: Arc::clone(&self.services.session),
+            tools: self.services.tools(),
         });
         self.environments.insert(of, node);
         node

@@ -18,6 +18,7 @@ use kiln_model::{Architecture, ArchiveKind, Reporter};
 use kiln_store::{OpenError, OpenOptions, Session, SessionError, Store};
 
 use crate::rules::Rules;
+use crate::tools::ToolPlace;
 
 /// What the world around Kiln says, as values.
 #[derive(Debug, Clone)]
@@ -156,6 +157,13 @@ impl Services {
         let fetcher = Arc::new(Fetcher::new(settings.fetch.clone()));
         let git = Arc::new(Git::new(settings.environment.clone()));
         Ok(Self { settings, store, session, fetcher, work, git, rules, cancel: Cancel::new() })
+    }
+
+    /// What finalizers run their tools with.
+    #[must_use]
+    pub fn tools(&self) -> ToolPlace {
+        let Settings { native, jobs, .. } = self.settings;
+        ToolPlace { work: self.work.clone(), native, jobs, cancel: self.cancel.clone() }
     }
 
     /// Where the indexes of archives are kept.

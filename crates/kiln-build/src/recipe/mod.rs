@@ -28,7 +28,7 @@ use crate::graph::{Action, ActionError, Context, FailedLog, Inputs, NodeId};
 use crate::needs::EnvironmentPackage;
 use crate::package::{RECORD, TREE, package_record};
 use crate::sandbox::{Exit, Limits};
-use crate::work::Workplace;
+use crate::work::{Log, Workplace};
 use crate::{patch, source};
 
 pub use error::{BuildError, OutputError};
@@ -172,7 +172,7 @@ impl Action for BuildAction {
 impl BuildAction {
     fn run_steps(&self, context: &Context<'_>, room: &Room) -> Result<(), ActionError> {
         let file = context.session.log_writer(&context.key).map_err(BuildError::Log)?;
-        let mut log = sandboxed::Log::new(file, context.cancel);
+        let mut log = Log::new(file, context.cancel);
         for (index, step) in self.steps.iter().enumerate() {
             log.heading(&step.name).map_err(BuildError::WriteLog)?;
             let finished = match self.executor.run(&room.script(&step.run), &mut log) {

@@ -1,8 +1,7 @@
 //! Running a recipe's scripts: the folders they see, their environment, their log.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -12,7 +11,7 @@ use kiln_store::{Checkout, Session};
 
 use super::{BuildAction, BuildError};
 use crate::disk::lay_out;
-use crate::graph::{ActionError, Cancel, Inputs};
+use crate::graph::{ActionError, Inputs};
 use crate::package::TREE;
 use crate::sandbox::{Exit, Finished, Limits, Sandbox, SandboxError};
 use crate::work::{Scratch, WorkError};
@@ -133,34 +132,5 @@ impl Room {
             environment: environment(self.jobs),
             limits: self.limits,
         }
-    }
-}
-
-/// The log of a build. It refuses to go on once the user has said stop, which ends the script that writes.
-pub(super) struct Log<'a> {
-    file: File,
-    cancel: &'a Cancel,
-}
-
-impl<'a> Log<'a> {
-    pub fn new(file: File, cancel: &'a Cancel) -> Self {
-        Self { file, cancel }
-    }
-
-    pub fn heading(&mut self, step: &str) -> io::Result<()> {
-        writeln!(self.file, "==> {step}")
-    }
-}
-
-impl Write for Log<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
-            return Err(io::Error::other("stopped"));
-        }
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }

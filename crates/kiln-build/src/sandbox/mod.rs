@@ -76,6 +76,11 @@ pub struct Sandbox {
     pub limits: Limits,
     /// More folders it may read.
     pub read_only: Vec<ReadOnly>,
+    /// Folders of `root` itself that it may write to, as it sees them. They must be there, without a link on the way, and
+    /// `root` must be the caller's own: whatever else it shares files with would change too.
+    pub writable: Vec<String>,
+    /// Another name that the user and its group have, for a program that looks for an account of its own.
+    pub alias: Option<String>,
     /// The time that everything built has.
     pub source_date_epoch: u64,
 }
@@ -133,7 +138,7 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
-    /// A read-only folder cannot be shown there.
+    /// A folder cannot be shown there.
     #[error("`{0}` is not a place for a folder in the sandbox")]
     Place(String),
     /// The sandbox or the command could not be started.
@@ -187,6 +192,8 @@ impl Sandbox {
             directory: "/build".to_owned(),
             limits: Limits::default(),
             read_only: Vec::new(),
+            writable: Vec::new(),
+            alias: None,
             source_date_epoch: kiln_model::SOURCE_DATE_EPOCH,
         }
     }
@@ -250,6 +257,13 @@ impl Sandbox {
                 return Err(SandboxError::Place(bind.to.clone()));
             }
             bind.from = folder(&bind.from)?;
+        }
+        for place in &self.writable {
+            let path = Path::new(place.strip_prefix('/').unwrap_or(place));
+            let found = folder(&resolved.root.join(path))?;
+            if !world::is_free_place(place) || found != resolved.root.join(path) {
+                return Err(SandboxError::Place(place.clone()));
+            }
         }
         let memory = self.limits.memory.and_then(|bytes| Group::create(Control::Memory(bytes)));
         let processes = Group::create(Control::Processes(self.limits.processes));

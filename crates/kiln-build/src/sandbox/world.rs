@@ -67,6 +67,11 @@ pub(super) fn plan(sandbox: &Sandbox, terminal: bool, memory_is_controlled: bool
         bind_from(&mut plan, &folder.from, &to);
         plan.protect(to, READ_ONLY | NO_SET_USER_ID | NO_DEVICES);
     }
+    for place in &sandbox.writable {
+        let to = format!("/new{place}");
+        bind_from(&mut plan, &sandbox.root.join(place.trim_start_matches('/')), &to);
+        plan.protect(to, NO_SET_USER_ID | NO_DEVICES);
+    }
     plan.detach("/host");
     plan.pivot("/new", None);
     plan.host_name("kiln");
@@ -101,6 +106,11 @@ fn lay_out_root(plan: &mut Plan, sandbox: &Sandbox) {
         }
     }
     for (name, content) in etc::FILES {
+        let content = match (&sandbox.alias, name) {
+            (Some(alias), "passwd") => format!("{content}{alias}:x:{USER}:{USER}:{alias}:/build:/bin/sh\n"),
+            (Some(alias), "group") => format!("{content}{alias}:x:{USER}:\n"),
+            _ => content.to_owned(),
+        };
         plan.write_file(format!("/upper/etc/{name}"), content, 0o644);
     }
     // Relative names, because /proc/self/mountinfo shows them as they are given here.

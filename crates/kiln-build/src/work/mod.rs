@@ -12,11 +12,13 @@
 //!
 //! All of it can be removed at any time when no Kiln runs.
 
+mod log;
 mod scratch;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use log::Log;
 pub use scratch::Scratch;
 pub(crate) use scratch::remove_all;
 

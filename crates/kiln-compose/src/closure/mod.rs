@@ -7,6 +7,6 @@ mod analysis;
 mod check;
 pub(crate) mod search;
 
-pub(crate) use analysis::Knowledge;
 pub use analysis::{AnalysisError, ObjectKind, TreeAnalysis, analyse};
+pub(crate) use analysis::{Knowledge, is_candidate};
 pub use check::{Allowed, ClosureFault, FaultKind, Severity, check};

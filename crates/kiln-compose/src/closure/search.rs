@@ -71,7 +71,7 @@ fn expand(tree: &Dir, from: &TreePath, pattern: &str) -> Vec<TreePath> {
 }
 
 /// glob(7) with `*` and `?`; a leading period is matched only by a period.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
         return false;
     }

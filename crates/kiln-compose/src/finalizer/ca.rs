@@ -3,7 +3,7 @@
 //! `/etc/ca-certificates.conf` is followed where the image or a package brings it, and written with every certificate
 //! on where none does. The bundle is in the order of that file, then the local certificates by path.
 
-mod der;
+pub(super) mod der;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,6 +14,7 @@ mod drop_ins;
 mod first_boot;
 mod glob;
 mod info_directory;
+mod java;
 mod ld_cache;
 mod locale;
 mod os_release;
@@ -27,6 +28,7 @@ mod systemd;
 mod time_zone;
 mod tmpfiles;
 mod xml_catalogs;
+pub mod tool;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -106,6 +108,14 @@ pub const TABLE: &[Finalizer] = &[
             "/etc/ssl/certs/*.N",
         ],
         run: ca::run,
+    },
+    Finalizer {
+        name: "java-keystore",
+        summary: "The certificate authorities as Java reads them, as `ca-certificates-java` writes them, with the one \
+                  time stamp of all that is built for a date.",
+        reads: &["/etc/ssl/certs/*.pem", "/etc/default/cacerts"],
+        writes: &["/etc/ssl/certs/java/cacerts"],
+        run: java::run,
     },
     Finalizer {
         name: "pam",
@@ -273,6 +283,19 @@ pub const TABLE: &[Finalizer] = &[
         writes: &["/etc/ld.so.cache"],
         run: ld_cache::run,
     },
+    tool::HWDB,
+    tool::CATALOG,
+    tool::MODULES,
+    tool::FONTS,
+    tool::SCHEMAS,
+    tool::GIO_MODULES,
+    tool::PIXBUF_LOADERS,
+    tool::IMMODULES,
+    tool::ICONS,
+    tool::MIME,
+    tool::DESKTOP,
+    tool::MAN,
+    tool::PYTHON,
     Finalizer {
         name: "dpkg-status",
         summary: "The list of Debian packages in the image, for vulnerability scanners and `dpkg-query`, whether or not \
@@ -294,7 +317,7 @@ pub const TABLE: &[Finalizer] = &[
 #[must_use]
 pub fn reference_page() -> String {
     let mut page = String::from(
-        "# Finalizers\n\nA finalizer is a pure function from a composed tree to the files that package hooks would have generated. They run\nin this order; each sees what those before it wrote. What the image itself brings, by `files:` or an overlay, stays.\nThis page is written from the table in `crates/kiln-compose/src/finalizer/mod.rs`; a test holds it there.\n",
+        "# Finalizers\n\nA finalizer is a pure function from a composed tree to the files that package hooks would have generated. They run\nin this order; each sees what those before it wrote. What the image itself brings, by `files:` or an overlay, stays.\nThose of which the summary names a program from `hwdb` on run that program, which is in the image, in the sandbox\n(`docs/concepts/composition.md`); `{multiarch}` is the folder of the architecture, such as `x86_64-linux-gnu`.\nThis page is written from the table in `crates/kiln-compose/src/finalizer/mod.rs`; a test holds it there.\n",
     );
     for finalizer in TABLE {
         let _ = write!(page, "\n## {}\n\n{}\n\n", finalizer.name, finalizer.summary);
@@ -356,6 +379,15 @@ pub enum FinalizeError {
     /// The image declares a login shell that it does not have.
     #[error("the image declares the login shell `{0}`, which is not in it")]
     NoShell(TreePath),
+    /// A tool did not do its work.
+    #[error(transparent)]
+    Tool(#[from] tool::ToolError),
+    /// A tool wrote what its finalizer does not declare.
+    #[error("its tool wrote `{path}`, which it is not to write")]
+    Undeclared {
+        /// What it wrote.
+        path: TreePath,
+    },
     /// What it reads is damaged.
     #[error("`{path}`: {why}")]
     Input {
@@ -380,6 +412,10 @@ impl FinalizeError {
             Self::Service(error) => error.hint(),
             Self::Contradiction(error) => Some(error.hint()),
             Self::NoShell(_) => Some("add the package that brings it, or correct the path".to_owned()),
+            Self::Tool(error) => error.hint(),
+            Self::Undeclared { .. } => {
+                Some("this is a bug in Kiln; switch the finalizer off until it is mended".to_owned())
+            }
             Self::Place(_) | Self::Object(_) | Self::Input { .. } => None,
         }
     }
@@ -401,6 +437,8 @@ pub(crate) struct FinalizeContext<'a> {
     pub accounts: &'a Accounts,
     pub request: &'a Request,
     pub warnings: &'a mut Vec<Warning>,
+    /// Tools that are to run, after every finalizer had its turn.
+    pub pending: &'a mut Vec<tool::Pending>,
 }
 
 /// A path that is written in the code.

@@ -11,7 +11,7 @@ use kiln_compose::{
 };
 use kiln_model::{
     ActionKey, Architecture, Facts, KeyBuilder, ObjectId, ObjectSource, OriginName, PackageName, PackageRecord,
-    PackageRef, PartName, TreeId, TreePath,
+    PackageRef, PartName, Reporter, TreeId, TreePath,
 };
 use kiln_store::{ActionResult, Session};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use super::hinted;
 use super::import::{ANALYSIS, put_json};
 use crate::relations;
 use crate::rules::Rules;
+use crate::tools::{ToolPlace, Tools};
 
 /// The object that describes a composition: [`Composed`].
 pub const COMPOSED: &str = "composed";
@@ -93,6 +94,8 @@ pub struct ComposeAction {
     pub rules: Arc<Rules>,
     /// Where records of packages are read from, already when the key is made.
     pub session: Arc<Session>,
+    /// What finalizers run their tools with.
+    pub tools: ToolPlace,
 }
 
 /// One layer's tree.
@@ -324,7 +327,12 @@ impl ComposeAction {
     ///
     /// # Errors
     /// When the packages do not fit together, or something in the image does not find what it needs.
-    pub fn composition(&self, session: &Session, inputs: &Inputs) -> Result<(Composition, Composed), ActionError> {
+    pub fn composition(
+        &self,
+        session: &Session,
+        inputs: &Inputs,
+        reporter: &dyn Reporter,
+    ) -> Result<(Composition, Composed), ActionError> {
         let chosen = self.load(session, inputs)?;
         let place = if self.is_image { "the image" } else { "the environment" };
         let imported: Vec<&PackageRecord> = chosen.values().map(|c| &c.record).filter(|r| r.origin.is_some()).collect();
@@ -346,7 +354,9 @@ impl ComposeAction {
         request.without = content.without.clone();
         request.os_release = content.os_release.clone();
         request.locked = (*self.locked).clone();
-        let composition = compose(&request, session, session).map_err(hinted(kiln_compose::ComposeError::hint))?;
+        let tools = Tools { place: &self.tools, session, reporter, subject: &self.name };
+        let composition =
+            compose(&request, session, session, &tools).map_err(hinted(kiln_compose::ComposeError::hint))?;
         let mut notes: Vec<Note> = composition
             .warnings
             .iter()
@@ -492,7 +502,7 @@ impl Action for ComposeAction {
     }
 
     fn run(&self, context: &Context<'_>, inputs: &Inputs) -> Result<ActionResult, ActionError> {
-        let (_, composed) = self.composition(context.session, inputs)?;
+        let (_, composed) = self.composition(context.session, inputs, context.reporter)?;
         let mut result = ActionResult { trees: [(TREE.to_owned(), composed.tree)].into(), ..ActionResult::default() };
         for (index, layer) in composed.layers.iter().enumerate() {
             result.trees.insert(format!("layer.{index:04}"), layer.tree);

@@ -124,7 +124,7 @@ fn normal(text: &str) -> String {
 }
 
 /// The certificates of a PEM file; those that cannot be read are left out.
-pub(super) fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
+pub(in super::super) fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(pem);
     let mut list = Vec::new();
     let mut current: Option<String> = None;

@@ -1,0 +1,20 @@
+//! The database of MIME types: `/usr/share/mime`, as the trigger of Debian's `shared-mime-info` has it made.
+
+use super::{Tool, derive};
+use crate::finalizer::Finalizer;
+
+static TOOL: Tool = Tool {
+    name: "mime-database",
+    summary: "The database of MIME types, as `update-mime-database` writes it.",
+    version: 1,
+    program: "/usr/bin/update-mime-database",
+    inputs: &["/usr/share/mime/packages/*.xml"],
+    support: &[],
+    folders: &["/usr/share/mime"],
+    writes: &["/usr/share/mime/**"],
+    owner: None,
+    bring: None,
+    commands: |preparation| Ok(vec![preparation.command(["/usr/share/mime"])]),
+};
+
+pub(in super::super) const FINALIZER: Finalizer = TOOL.finalizer(|context| derive(&TOOL, context));

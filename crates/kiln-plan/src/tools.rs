@@ -1,0 +1,208 @@
+//! Running the tools of finalizers: in the sandbox, in a root of their own, once for each key.
+//!
+//! The root is laid out afresh for each run, and not as a checkout of the store: a checkout shares its inodes with the
+//! store, so that nothing in it could be written to, and its directories have the times at which they were made, which
+//! some of these tools write down. Here every path has the one time stamp. What comes of a run is kept as the result of
+//! an action, so a tool runs again only when something of its projection changes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kiln_build::disk::{IngestError, LayOutError, ingest, lay_out};
+use kiln_build::graph::Cancel;
+use kiln_build::sandbox::{Limits, Sandbox, SandboxError};
+use kiln_build::work::{Log, WorkError, Workplace};
+use kiln_compose::finalizer::tool::difference;
+use kiln_compose::{ToolError, ToolRequest, ToolRunner};
+use kiln_model::report::Task;
+use kiln_model::{ActionKey, Architecture, Dir, Reporter, TreePath};
+use kiln_store::{ActionResult, Session};
+
+/// The tree of a tool's result.
+const FILES: &str = "files";
+
+/// No tool of a finalizer takes longer on any machine.
+const TIME: Duration = Duration::from_secs(60 * 60);
+
+/// What tools are run with.
+#[derive(Debug, Clone)]
+pub struct ToolPlace {
+    /// Where their roots are laid out.
+    pub work: Workplace,
+    /// What this machine runs.
+    pub native: Architecture,
+    /// How many run at once.
+    pub jobs: NonZeroUsize,
+    /// Says when to stop.
+    pub cancel: Cancel,
+}
+
+/// Runs the tools of one composition.
+pub struct Tools<'a> {
+    /// What they are run with.
+    pub place: &'a ToolPlace,
+    /// Where results are looked up and kept.
+    pub session: &'a Session,
+    /// Is told of those that run.
+    pub reporter: &'a dyn Reporter,
+    /// What is composed, for people.
+    pub subject: &'a str,
+}
+
+/// Turns the error of a step into that of a tool.
+fn failed<E: std::error::Error + Send + Sync + 'static>(
+    request: &ToolRequest,
+    hint: impl FnOnce(&E) -> Option<String>,
+) -> impl FnOnce(E) -> ToolError {
+    let program = program(request);
+    move |error| {
+        let hint = hint(&error);
+        ToolError::new(format!("`{program}` could not be run"), hint).because(error)
+    }
+}
+
+fn program(request: &ToolRequest) -> String {
+    request.commands.first().and_then(|command| command.first()).cloned().unwrap_or_default()
+}
+
+impl Tools<'_> {
+    fn known(&self, request: &ToolRequest, key: &ActionKey) -> Result<Option<Arc<Dir>>, ToolError> {
+        let found = self.session.action(key).map_err(failed(request, kiln_store::FileError::hint))?;
+        let Some(id) = found.and_then(|result| result.trees.get(FILES).copied()) else {
+            return Ok(None);
+        };
+        self.session.tree(id).map(Some).map_err(failed(request, kiln_store::TreeError::hint))
+    }
+
+    fn make(&self, request: &ToolRequest, key: &ActionKey) -> Result<Arc<Dir>, ToolError> {
+        if request.architecture != self.place.native {
+            let message = format!(
+                "`{}` of {} cannot run on this machine, which is {}",
+                program(request),
+                request.architecture,
+                self.place.native
+            );
+            let hint = format!(
+                "build on a machine of that architecture, or switch the finalizer off: `finalizers: {{ {}: off }}`",
+                request.name
+            );
+            return Err(ToolError::new(message, Some(hint)));
+        }
+        // Waiting here is safe: who holds this lock waits for no other while it does.
+        let _lock = self.session.store().lock_action(key).map_err(failed(request, kiln_store::FileError::hint))?;
+        if let Some(known) = self.known(request, key)? {
+            return Ok(known);
+        }
+        let subject = format!("{} for {}", request.name, self.subject);
+        let task = Task::start(self.reporter, "Deriving", &subject, None);
+        let made = self.run_in_sandbox(request, key);
+        task.finish(if made.is_ok() { "" } else { "failed" }, false);
+        let tree = made?;
+        let id = self.session.put_tree(&tree).map_err(failed(request, kiln_store::WriteError::hint))?;
+        let result = ActionResult { trees: [(FILES.to_owned(), id)].into(), ..ActionResult::default() };
+        self.session.commit(*key, &result).map_err(failed(request, kiln_store::WriteError::hint))?;
+        Ok(Arc::new(tree))
+    }
+
+    fn run_in_sandbox(&self, request: &ToolRequest, key: &ActionKey) -> Result<Dir, ToolError> {
+        let jobs = NonZeroUsize::MIN;
+        let scratch = self.place.work.scratch().map_err(failed(request, WorkError::hint))?;
+        let folder = |name: &str| scratch.path().join(name);
+        let (root, build, out) = (folder("root"), folder("build"), folder("out"));
+        lay_out(&request.root, self.session, &root, jobs).map_err(failed(request, LayOutError::hint))?;
+        for folder in [&build, &out] {
+            fs::create_dir(folder).map_err(failed(request, |_| None))?;
+        }
+        let log = self.session.log_writer(key).map_err(failed(request, kiln_store::FileError::hint))?;
+        let mut log = Log::new(log, &self.place.cancel);
+        for command in &request.commands {
+            let mut sandbox = Sandbox::new(&root, &build, &out, command.clone());
+            sandbox.environment = request.environment.clone();
+            sandbox.writable = request.writable.iter().map(ToString::to_string).collect();
+            sandbox.alias = request.account.map(str::to_owned);
+            sandbox.limits = Limits { time: TIME, ..Limits::default() };
+            log.heading(&command.join(" ")).map_err(failed(request, |_| None))?;
+            let finished = sandbox.run(&mut log).map_err(failed(request, SandboxError::hint))?;
+            if !finished.exit.succeeded() {
+                return Err(self.refused(request, key, command, &finished));
+            }
+        }
+        self.collect(request, &root, &out)
+    }
+
+    fn refused(
+        &self,
+        request: &ToolRequest,
+        key: &ActionKey,
+        command: &[String],
+        finished: &kiln_build::sandbox::Finished,
+    ) -> ToolError {
+        let skipped = finished.tail.len().saturating_sub(8);
+        let tail: Vec<String> = finished.tail[skipped..].iter().map(|line| format!("  {line}")).collect();
+        let mut message = format!("`{}` {}", command.join(" "), finished.exit);
+        if !tail.is_empty() {
+            message = format!("{message}:\n{}", tail.join("\n"));
+        }
+        let hint = format!(
+            "its log is `{}`; the image can do without: `finalizers: {{ {}: off }}`",
+            self.session.log_path(key).display(),
+            request.name
+        );
+        ToolError::new(message, Some(hint))
+    }
+
+    /// What the commands wrote.
+    fn collect(&self, request: &ToolRequest, root: &Path, out: &Path) -> Result<Dir, ToolError> {
+        let jobs = NonZeroUsize::MIN;
+        let read = |folder: &Path| {
+            let read = ingest(folder, self.session, jobs, &[]).map_err(failed(request, IngestError::hint))?;
+            Ok::<Dir, ToolError>(read.tree)
+        };
+        let mut tree = read(out)?;
+        let mut changes = BTreeMap::new();
+        let empty = Dir::default();
+        for place in &request.writable {
+            let after = read(&root.join(place.as_str()))?;
+            let before = request.root.dir(place).unwrap_or(&empty);
+            for (path, entry) in difference(before, &after) {
+                let path = format!("{}{path}", place.as_str()).parse::<TreePath>();
+                changes.insert(path.map_err(failed(request, |_| None))?, entry);
+            }
+        }
+        for (path, entry) in changes {
+            tree.insert(&path, entry).map_err(failed(request, |_| None))?;
+        }
+        Ok(tree)
+    }
+}
+
+impl ToolRunner for Tools<'_> {
+    fn run(&self, requests: &[ToolRequest]) -> Vec<Result<Arc<Dir>, ToolError>> {
+        let keys: Vec<ActionKey> = requests.iter().map(ToolRequest::key).collect();
+        let mut answers: Vec<Option<Result<Arc<Dir>, ToolError>>> =
+            requests.iter().zip(&keys).map(|(request, key)| self.known(request, key).transpose()).collect();
+        let missing: Vec<usize> = (0..requests.len()).filter(|index| answers[*index].is_none()).collect();
+        let (next, made) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some(index) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let answer = self.make(&requests[*index], &keys[*index]);
+                made.lock().unwrap_or_else(PoisonError::into_inner).push((*index, answer));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.place.jobs.get().min(missing.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        for (index, answer) in made.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            answers[index] = Some(answer);
+        }
+        answers.into_iter().flatten().collect()
+    }
+}
