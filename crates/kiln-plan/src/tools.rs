@@ -70,6 +70,14 @@ fn program(request: &ToolRequest) -> String {
     request.commands.first().and_then(|command| command.first()).cloned().unwrap_or_default()
 }
 
+/// A command line for people: some have thousands of arguments.
+fn shown(command: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let words: Vec<&str> = command.iter().take(SHOWN).map(|word| word.lines().next().unwrap_or_default()).collect();
+    let more = if command.len() > SHOWN { " ..." } else { "" };
+    format!("{}{more}", words.join(" "))
+}
+
 impl Tools<'_> {
     fn known(&self, request: &ToolRequest, key: &ActionKey) -> Result<Option<Arc<Dir>>, ToolError> {
         let found = self.session.action(key).map_err(failed(request, kiln_store::FileError::hint))?;
@@ -126,7 +134,7 @@ impl Tools<'_> {
             sandbox.writable = request.writable.iter().map(ToString::to_string).collect();
             sandbox.alias = request.account.map(str::to_owned);
             sandbox.limits = Limits { time: TIME, ..Limits::default() };
-            log.heading(&command.join(" ")).map_err(failed(request, |_| None))?;
+            log.heading(&shown(command)).map_err(failed(request, |_| None))?;
             let finished = sandbox.run(&mut log).map_err(failed(request, SandboxError::hint))?;
             if !finished.exit.succeeded() {
                 return Err(self.refused(request, key, command, &finished));
@@ -144,7 +152,7 @@ impl Tools<'_> {
     ) -> ToolError {
         let skipped = finished.tail.len().saturating_sub(8);
         let tail: Vec<String> = finished.tail[skipped..].iter().map(|line| format!("  {line}")).collect();
-        let mut message = format!("`{}` {}", command.join(" "), finished.exit);
+        let mut message = format!("`{}` {}", shown(command), finished.exit);
         if !tail.is_empty() {
             message = format!("{message}:\n{}", tail.join("\n"));
         }

@@ -264,6 +264,13 @@ impl Files {
         self.call("change the mode of", at, || sys::fchmod(file, Mode::from_raw_mode(mode)))
     }
 
+    /// Gives what is at `at`, not what a link there leads to, the one time stamp of everything that is built.
+    pub(crate) fn set_time(&self, at: &str) -> Result<()> {
+        let stamp = sys::Timespec { tv_sec: kiln_model::SOURCE_DATE_EPOCH.cast_signed(), tv_nsec: 0 };
+        let times = sys::Timestamps { last_access: stamp, last_modification: stamp };
+        self.call("set the time of", at, || sys::utimensat(&self.root, at, &times, AtFlags::SYMLINK_NOFOLLOW))
+    }
+
     /// Waits until everything written before is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         self.call("flush", "", || sys::syncfs(&self.root))

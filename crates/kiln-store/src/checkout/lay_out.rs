@@ -3,6 +3,10 @@
 //! First every object that is needed is read and hashed, and executable inodes that are missing are copied from it;
 //! those are published as every object is, after one flush. Then directories and links are made, and then the files
 //! linked.
+//!
+//! Everything has the one time stamp of what is built, as in every output: caches that a finalizer derived hold times of
+//! files and directories, and what does not find its time again is not used. An inode shared with the objects gets it too,
+//! where nothing reads it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,12 +36,19 @@ pub(crate) fn lay_out(session: &Session, dir: &Dir, aside: &str) -> Result<(), C
     make_dir(aside)?;
     make_dir(&format!("{aside}/root"))?;
     let mut todo: Vec<(String, &FileEntry)> = Vec::new();
+    let mut directories = vec![format!("{aside}/root")];
     let mut sources: BTreeMap<Source, (&FileEntry, String)> = BTreeMap::new();
     for (path, entry) in dir.walk() {
         let at = format!("{aside}/root{path}");
         match entry {
-            Entry::Dir(_) => make_dir(&at)?,
-            Entry::Symlink(link) => files.symlink(&link.target, &at)?,
+            Entry::Dir(_) => {
+                make_dir(&at)?;
+                directories.push(at);
+            }
+            Entry::Symlink(link) => {
+                files.symlink(&link.target, &at)?;
+                files.set_time(&at)?;
+            }
             Entry::Device(..) => {}
             Entry::File(file) => {
                 let source = (file.object, expected(file) == Expected::Executable);
@@ -48,8 +59,10 @@ pub(crate) fn lay_out(session: &Session, dir: &Dir, aside: &str) -> Result<(), C
     }
     prepare(session, &staging, sources.into_iter().collect())?;
     in_parallel(session.options().threads, &todo, |(at, file), buffer| {
-        place(session, &staging, file, at, buffer).map_err(CheckoutError::File)
+        place(session, &staging, file, at, buffer).and_then(|()| files.set_time(at)).map_err(CheckoutError::File)
     })?;
+    // Last, since every entry made changed its directory's time.
+    directories.iter().rev().try_for_each(|directory| files.set_time(directory))?;
     let lock = format!("{aside}/lock");
     files.write_new(&lock, 0o644, b"")?;
     let state = format!("{aside}/state");

@@ -7,6 +7,8 @@
 //! - `lock`: held shared by each [`Checkout`], so that gc leaves a checkout in use alone, even when no session is left.
 //! - `state`: the boot it was last known whole in.
 //!
+//! Every path has the modification time [`kiln_model::SOURCE_DATE_EPOCH`].
+//!
 //! Owners, set-id and sticky bits, attributes and devices are **not** laid out: an ordinary user could not, and set-id
 //! programs must not lie about on the host. Who runs a checkout applies them from the tree.
 //!

@@ -84,6 +84,23 @@ fn lays_out_directories_links_files_and_modes() {
 }
 
 #[test]
+fn every_path_of_a_checkout_has_the_one_time_stamp() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let session = store.session().unwrap();
+    let mut dir = Dir::default();
+    for (name, mode) in [("etc/motd", 0o644), ("bin/sh", 0o755), ("etc/shadow", 0o600)] {
+        dir.insert(&name.parse().unwrap(), file(&session, name, mode)).unwrap();
+    }
+    dir.set_entry("link", Entry::Symlink(SymlinkEntry::plain("bin/sh"))).unwrap();
+    let checkout = session.checkout(session.put_tree(&dir).unwrap()).unwrap();
+    for name in ["", "etc", "bin", "etc/motd", "bin/sh", "etc/shadow", "link"] {
+        let time = std::fs::symlink_metadata(checkout.path().join(name)).unwrap().mtime();
+        assert_eq!(time, kiln_model::SOURCE_DATE_EPOCH.cast_signed(), "{name}");
+    }
+}
+
+#[test]
 fn a_second_checkout_is_the_first() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());
