@@ -166,7 +166,7 @@ fn what_an_image_does_not_work_without_is_missed_aloud() {
     let kernel = member(&objects, "linux", &[("/usr/lib/modules/6.1/kernel/a.ko", "module")]);
     let composition = composed(&request(vec![kernel]), &objects);
     let [warning] = &composition.warnings[..] else { panic!("{:?}", composition.warnings) };
-    assert!(warning.message.contains("`kernel-modules` did not run: `/usr/sbin/depmod` is not in the image"));
+    assert!(warning.message.contains("`depmod` did not run: `/usr/sbin/depmod` is not in the image"));
     assert!(warning.hint.as_ref().unwrap().contains("debian:kmod"));
 }
 

@@ -96,7 +96,7 @@ impl Tools<'_> {
                 self.place.native
             );
             let hint = format!(
-                "build on a machine of that architecture, or switch the finalizer off: `finalizers: {{ {}: off }}`",
+                "build on a machine of that architecture, or switch the finalizer off: `finalizers: {{ {}: false }}`",
                 request.name
             );
             return Err(ToolError::new(message, Some(hint)));
@@ -157,7 +157,7 @@ impl Tools<'_> {
             message = format!("{message}:\n{}", tail.join("\n"));
         }
         let hint = format!(
-            "its log is `{}`; the image can do without: `finalizers: {{ {}: off }}`",
+            "its log is `{}`; the image can do without: `finalizers: {{ {}: false }}`",
             self.session.log_path(key).display(),
             request.name
         );

@@ -11,3 +11,4 @@ mod laws;
 mod locking;
 mod running;
 mod store;
+mod tools;

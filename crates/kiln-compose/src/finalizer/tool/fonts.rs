@@ -7,7 +7,7 @@ use super::{Tool, derive};
 use crate::finalizer::Finalizer;
 
 static TOOL: Tool = Tool {
-    name: "fonts",
+    name: "fontconfig",
     summary: "Fontconfig's caches, one for each folder of fonts, as `fc-cache -s` writes them.",
     version: 1,
     program: "/usr/bin/fc-cache",

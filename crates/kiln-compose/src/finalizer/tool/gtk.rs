@@ -38,7 +38,7 @@ static IMMODULES_TOOL: Tool = Tool {
 };
 
 static ICONS_TOOL: Tool = Tool {
-    name: "icon-caches",
+    name: "icon-cache",
     summary: "The cache of each icon theme, as `gtk-update-icon-cache` writes it for the themes that have an index.",
     version: 1,
     program: "/usr/bin/gtk-update-icon-cache",

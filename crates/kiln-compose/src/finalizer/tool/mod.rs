@@ -257,7 +257,9 @@ pub(super) fn derive(tool: &'static Tool, context: &mut FinalizeContext<'_>) -> 
     }
     let Some(program) = program else {
         let message = format!("`{}` did not run: `{}` is not in the image", tool.name, expand(tool.program));
-        let hint = tool.bring.map(|package| format!("add `{package}` to the image, or switch the finalizer off"));
+        let hint = tool
+            .bring
+            .map(|package| format!("add `{package}` to the image, or say `finalizers: {{ {}: false }}`", tool.name));
         context.warn(message, hint);
         return Ok(());
     };

@@ -4,7 +4,7 @@ use super::{Tool, derive};
 use crate::finalizer::Finalizer;
 
 static TOOL: Tool = Tool {
-    name: "kernel-modules",
+    name: "depmod",
     summary: "The indexes that `modprobe` finds modules by, as `depmod` writes them, for each kernel in the image.",
     version: 1,
     program: "/usr/sbin/depmod",

@@ -15,7 +15,7 @@ use super::{Preparation, Tool, derive};
 use crate::finalizer::{FinalizeError, Finalizer};
 
 static TOOL: Tool = Tool {
-    name: "python-byte-code",
+    name: "python-bytecode",
     summary: "Python's byte-code of the standard library, of public modules, and of the private ones that packages name \
               to `py3compile`, valid for the one time stamp of every path.",
     version: 1,
