@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod generate;
+mod hooks_compare;
 mod process;
 mod test;
 
@@ -12,6 +13,9 @@ const HELP: &str = "\
 cargo xtask test [--quick]   every check and test; --quick leaves out the distribution's mirror and the peers
 cargo xtask bench            measurements beside other builders, printed and written to docs/benchmarks.md
 cargo xtask generate         writes the generated documents and schemas
+cargo xtask hooks-compare [--unseen | --write | PACKAGES...] [--release | --kiln FILE] [--update] [--cache DIR]
+                             [--differences FILE]
+                             trees with hooks run and without, path by path; --write puts the report into docs/hooks.md
 cargo xtask packages         names the Debian packages that the tests need
 ";
 
@@ -23,6 +27,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::all(test::Scope::Quick),
         ["bench"] => bench::run(),
         ["generate"] => generate::run(),
+        ["hooks-compare", ..] => hooks_compare::run(&words[1..]),
         ["packages"] => {
             println!("{}", test::PACKAGES.join(" "));
             Ok(())

@@ -7,7 +7,7 @@ mod bound;
 mod graph;
 mod peers;
 mod timing;
-mod web;
+pub mod web;
 
 use std::fmt::Write as _;
 use std::process::Command;

@@ -1,0 +1,207 @@
+//! Files that are compared by what they mean, since two correct ones need not have the same bytes.
+
+use std::collections::BTreeMap;
+
+use super::linker_cache;
+
+/// Names of ids, from a tree's own files.
+#[derive(Debug, Clone, Default)]
+pub struct Accounts {
+    users: BTreeMap<u32, String>,
+    groups: BTreeMap<u32, String>,
+}
+
+impl Accounts {
+    /// Reads `passwd` and `group`; lines that are none are of no account.
+    pub fn new(passwd: &str, group: &str) -> Self {
+        let read = |text: &str| {
+            let mut names = BTreeMap::new();
+            for line in text.lines() {
+                let mut fields = line.split(':');
+                let name = fields.next().unwrap_or_default();
+                if let Some(id) = fields.nth(1).and_then(|id| id.parse().ok()) {
+                    names.entry(id).or_insert_with(|| name.to_owned());
+                }
+            }
+            names
+        };
+        Self { users: read(passwd), groups: read(group) }
+    }
+
+    /// A user's name, or `#ID`; 0 is root everywhere.
+    pub fn user(&self, id: u32) -> String {
+        named(&self.users, id)
+    }
+
+    /// A group's name, or `#ID`; 0 is root everywhere.
+    pub fn group(&self, id: u32) -> String {
+        named(&self.groups, id)
+    }
+}
+
+fn named(names: &BTreeMap<u32, String>, id: u32) -> String {
+    let unnamed = || if id == 0 { "root".to_owned() } else { format!("#{id}") };
+    names.get(&id).cloned().unwrap_or_else(unnamed)
+}
+
+/// How a file is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Meaning {
+    /// `passwd`: a set of users. Ids that are handed out as packages come (100 and up) are no part of it; groups are names.
+    Passwd,
+    /// `group`: a set of groups and their sets of members, ids likewise.
+    Group,
+    /// `shadow`: a set of users; the day of the last change is no part of it, nor which of the ways says that no password
+    /// fits.
+    Shadow,
+    /// `gshadow`: a set of groups and their sets of members, passwords likewise.
+    GroupShadow,
+    /// Lines without the blanks at their ends.
+    TrailingBlanks,
+    /// A set of lines.
+    LineSet,
+    /// Python byte-code: what follows the header, which holds the source's time stamp.
+    ByteCode,
+    /// `ld.so.cache`: its libraries in their order.
+    LinkerCache,
+}
+
+impl Meaning {
+    /// By the name that the table of exceptions uses.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "passwd" => Self::Passwd,
+            "group" => Self::Group,
+            "shadow" => Self::Shadow,
+            "gshadow" => Self::GroupShadow,
+            "trailing blanks" => Self::TrailingBlanks,
+            "line set" => Self::LineSet,
+            "byte-code" => Self::ByteCode,
+            "linker cache" => Self::LinkerCache,
+            _ => return None,
+        })
+    }
+
+    /// What the bytes mean, in a form in which equal things are equal bytes.
+    pub fn of(self, bytes: &[u8], accounts: &Accounts) -> Vec<u8> {
+        if self == Self::ByteCode {
+            // Magic number, flags, then a time stamp and a length or the source's hash: PEP 552.
+            let code = bytes.get(16..).map(|code| [&bytes[..4], code].concat());
+            return code.unwrap_or_else(|| bytes.to_vec());
+        }
+        if self == Self::LinkerCache {
+            return linker_cache::libraries(bytes).map_or_else(|| bytes.to_vec(), String::into_bytes);
+        }
+        let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
+        let mut lines: Vec<String> = text.lines().map(|line| self.line(line, accounts)).collect();
+        if self != Self::TrailingBlanks {
+            lines.sort();
+        }
+        lines.join("\n").into_bytes()
+    }
+
+    fn line(self, line: &str, accounts: &Accounts) -> String {
+        let mut fields: Vec<String> = line.split(':').map(str::to_owned).collect();
+        let id = |text: &str, name: &dyn Fn(u32) -> String| match text.parse() {
+            Ok(id) if is_handed_out(id) => name(id),
+            _ => text.to_owned(),
+        };
+        match (self, fields.len()) {
+            (Self::Passwd, 7..) => {
+                fields[2] = id(&fields[2], &|_| "-".to_owned());
+                fields[3] = id(&fields[3], &|group| accounts.group(group));
+            }
+            (Self::Group, 4..) => {
+                fields[2] = id(&fields[2], &|_| "-".to_owned());
+                fields[3] = sorted(&fields[3]);
+            }
+            (Self::Shadow, 3..) => {
+                fields[1] = password(&fields[1]);
+                fields[2] = "day".to_owned();
+            }
+            (Self::GroupShadow, 4..) => {
+                fields[1] = password(&fields[1]);
+                fields[2] = sorted(&fields[2]);
+                fields[3] = sorted(&fields[3]);
+            }
+            (Self::TrailingBlanks | Self::LineSet, _) => return line.trim_end().to_owned(),
+            _ => return line.to_owned(),
+        }
+        fields.join(":")
+    }
+}
+
+/// Ids below 100 are fixed by the distribution, as is `nogroup`'s; those of people begin at 1000.
+fn is_handed_out(id: u32) -> bool {
+    (100..65534).contains(&id)
+}
+
+/// A password, all those that no password fits being one: adduser, systemd-sysusers and base-passwd each write another.
+fn password(field: &str) -> String {
+    if matches!(field, "*" | "!" | "!*" | "!!") { "*".to_owned() } else { field.to_owned() }
+}
+
+fn sorted(members: &str) -> String {
+    let mut members: Vec<&str> = members.split(',').collect();
+    members.sort_unstable();
+    members.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(meaning: Meaning, a: (&str, &str), b: (&str, &str)) -> bool {
+        let of = |(text, group): (&str, &str)| meaning.of(text.as_bytes(), &Accounts::new("", group));
+        of(a) == of(b)
+    }
+
+    #[test]
+    fn users_are_the_same_whatever_ids_they_were_handed() {
+        let one = ("a:x:101:105::/a:/bin/sh\nb:x:102:33::/b:/bin/sh\n", "grp:x:105:\n");
+        let two = ("b:x:999:33::/b:/bin/sh\na:x:998:998::/a:/bin/sh\n", "grp:x:998:\n");
+        assert!(same(Meaning::Passwd, one, two));
+    }
+
+    #[test]
+    fn users_differ_by_shell_home_group_and_fixed_id() {
+        let base = ("a:x:101:105::/a:/bin/sh", "grp:x:105:\n");
+        for other in ["a:x:101:105::/a:/bin/false", "a:x:101:105::/b:/bin/sh", "a:x:33:105::/a:/bin/sh"] {
+            assert!(!same(Meaning::Passwd, base, (other, "grp:x:105:\n")), "{other}");
+        }
+        assert!(!same(Meaning::Passwd, base, ("a:x:101:106::/a:/bin/sh", "grp:x:105:\nother:x:106:\n")));
+    }
+
+    #[test]
+    fn members_are_a_set() {
+        assert!(same(Meaning::Group, ("g:x:101:a,b", ""), ("g:x:900:b,a", "")));
+        assert!(!same(Meaning::Group, ("g:x:101:a,b", ""), ("g:x:101:a", "")));
+        assert!(same(Meaning::GroupShadow, ("g:!:x,y:a,b", ""), ("g:!:y,x:b,a", "")));
+    }
+
+    #[test]
+    fn of_shadow_the_day_and_the_way_to_fit_no_password_are_left_out() {
+        assert!(same(Meaning::Shadow, ("a:!:20000::::::", ""), ("a:!*:3652::::::", "")));
+        for fits in ["", "$y$j9T$salt$hash", "!$y$j9T$salt$hash"] {
+            assert!(!same(Meaning::Shadow, ("a:!:20000::::::", ""), (&format!("a:{fits}:20000::::::"), "")), "{fits}");
+        }
+        assert!(!same(Meaning::Shadow, ("a:!:20000::::::", ""), ("a:!:20000:0:99999:7:::", "")));
+    }
+
+    #[test]
+    fn order_of_pam_lines_counts_and_blanks_at_their_ends_do_not() {
+        assert!(same(Meaning::TrailingBlanks, ("auth x \nauth y\n", ""), ("auth x\nauth y\t\n", "")));
+        assert!(!same(Meaning::TrailingBlanks, ("auth x\nauth y", ""), ("auth y\nauth x", "")));
+        assert!(same(Meaning::LineSet, ("x\ny", ""), ("y\nx\n", "")));
+    }
+
+    #[test]
+    fn byte_code_is_what_follows_the_time_stamp() {
+        let accounts = Accounts::default();
+        let of = |bytes: &[u8]| Meaning::ByteCode.of(bytes, &accounts);
+        assert_eq!(of(b"\xf3\r\r\nAAAAtimesizecode"), of(b"\xf3\r\r\nBBBBhashhashcode"));
+        assert_ne!(of(b"\xf3\r\r\nAAAAtimesizecode"), of(b"\xf3\r\r\nAAAAtimesizeCODE"));
+        assert_ne!(of(b"\xf3\r\r\nAAAAtimesizecode"), of(b"\xcb\r\r\nAAAAtimesizecode"));
+        assert_ne!(of(b"\xf3"), of(b"\xcb"));
+    }
+}

@@ -1,0 +1,214 @@
+//! `cargo xtask hooks-compare`: a closure of Debian's packages composed without hooks beside the same with hooks run.
+//!
+//! Three trees of exactly the same packages: installed by `mmdebstrap` ([`hooked`]), merely extracted ([`packages`]), and
+//! built by Kiln ([`project`]). What the first adds to the second, or changes in it, is what hooks do for an image; the third
+//! is to be equal to the first there. [`compare`] does that, [`table`] says what is left out and why, [`report`] tells.
+
+mod compare;
+mod hooked;
+mod linker_cache;
+mod listing;
+mod meaning;
+mod packages;
+mod pattern;
+mod project;
+mod report;
+mod table;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{Outcome, cargo, output, root, run as run_command};
+use listing::{Builder, Listing, Names};
+use packages::Packages;
+use project::Project;
+use report::Report;
+use table::Table;
+
+/// The closure that Kiln's mechanisms were made with.
+const TARGETS: &str = include_str!("targets.txt");
+/// A closure that no rule was made for.
+const UNSEEN: &str = include_str!("unseen.txt");
+
+/// What was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    packages: Vec<String>,
+    unseen: bool,
+    write: bool,
+    update: bool,
+    release: bool,
+    cache: Option<PathBuf>,
+    kiln: Option<PathBuf>,
+    differences: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(words: &[&str]) -> Outcome<Self> {
+        let mut options = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().map(PathBuf::from).ok_or_else(|| format!("`{word}` needs a path"));
+            match *word {
+                "--unseen" => options.unseen = true,
+                "--write" => options.write = true,
+                "--update" => options.update = true,
+                "--release" => options.release = true,
+                "--kiln" => options.kiln = Some(value()?),
+                "--cache" => options.cache = Some(value()?),
+                "--differences" => options.differences = Some(value()?),
+                option if option.starts_with('-') => return Err(format!("no option `{option}`")),
+                package => options.packages.push(package.to_owned()),
+            }
+        }
+        if options.write && (options.unseen || !options.packages.is_empty()) {
+            return Err("`--write` is for both closures and takes no packages and no `--unseen`".into());
+        }
+        if options.unseen && !options.packages.is_empty() {
+            return Err("give packages or `--unseen`".into());
+        }
+        Ok(options)
+    }
+
+    fn closures(&self) -> Vec<(&'static str, Vec<String>)> {
+        let names = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        if !self.packages.is_empty() {
+            return vec![("given", self.packages.clone())];
+        }
+        let mut closures = Vec::new();
+        if !self.unseen {
+            closures.push(("full", names(TARGETS)));
+        }
+        if self.unseen || self.write {
+            closures.push(("unseen", names(UNSEEN)));
+        }
+        closures
+    }
+}
+
+/// Compares.
+pub fn run(words: &[&str]) -> Outcome {
+    let options = Options::parse(words)?;
+    let table = Table::shipped()?;
+    let kiln = match &options.kiln {
+        Some(kiln) => kiln.clone(),
+        None => build(options.release)?,
+    };
+    let cache = options.cache.clone().unwrap_or_else(|| root().join("target/hooks-compare"));
+    std::fs::create_dir_all(&cache).map_err(|error| format!("cannot make `{}`: {error}", cache.display()))?;
+    let cache = cache.canonicalize().map_err(|error| format!("`{}`: {error}", cache.display()))?;
+    let mut document = introduction()?;
+    let mut lines = String::new();
+    for (name, targets) in options.closures() {
+        let told = closure(&table, &kiln, &cache, name, &targets, options.update)?;
+        println!("{}", told.text);
+        document.push_str(&told.text);
+        lines.push_str(&told.lines);
+    }
+    if let Some(path) = &options.differences {
+        std::fs::write(path, lines).map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
+    }
+    if options.write {
+        std::fs::write(root().join("docs/hooks.md"), document)
+            .map_err(|error| format!("cannot write the document: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Builds `kiln` and says where it is.
+fn build(release: bool) -> Outcome<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--locked", "--package", "kiln"]).args(release.then_some("--release"));
+    run_command(&mut build)?;
+    Ok(root().join("target").join(if release { "release" } else { "debug" }).join("kiln"))
+}
+
+/// What is told of one closure, for people and for programs.
+struct Told {
+    text: String,
+    lines: String,
+}
+
+fn closure(table: &Table, kiln: &Path, cache: &Path, name: &str, targets: &[String], update: bool) -> Outcome<Told> {
+    let project = Project::new(kiln, cache.join(format!("project-{name}")), cache.join("kiln"), targets)?;
+    let locked = project.lock(update)?;
+    let built = project.build()?;
+    let packages = Packages::read(table, &locked, &|package| project.load(package))?;
+    let with = read(table, &hooked::install(cache, &locked, &packages, &project)?)?;
+    let status = with.kept.get("var/lib/dpkg/status").map(|bytes| String::from_utf8_lossy(bytes));
+    hooked::check(&status.unwrap_or_default(), &locked)?;
+    let without = read(table, &built.tar)?;
+    let comparison = compare::compare(table, &with, &packages.tree, &without);
+    let report = Report { name, table, comparison: &comparison, packages: &packages, accepted: &built.accepted };
+    let names: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
+    let mut text = String::new();
+    let _ = writeln!(text, "## {}\n", title(name));
+    let _ = writeln!(text, "{} packages: the essential ones, and with no recommended ones", locked.len());
+    let _ = writeln!(text, "{}.\n", names.into_iter().collect::<Vec<_>>().join(" "));
+    let _ = write!(text, "{}\n{}\n", report.summary(), report.not_understood());
+    let _ = write!(text, "### Every path that is not equal\n\n{}", report.differences());
+    Ok(Told { text, lines: report.lines() })
+}
+
+fn title(name: &str) -> &str {
+    match name {
+        "full" => "The closure that the mechanisms were made with",
+        "unseen" => "A closure that no rule was made for",
+        _ => "The given packages",
+    }
+}
+
+fn read(table: &Table, path: &Path) -> Outcome<Listing> {
+    let file = File::open(path).map_err(|error| format!("cannot open `{}`: {error}", path.display()))?;
+    let meaning = |path: &str| table.meaning(&format!("/{path}"));
+    let mut builder = Builder::new(Names::Tree, &meaning);
+    builder.tar(file, &mut |_, _| ()).map_err(|why| format!("`{}`: {why}", path.display()))?;
+    Ok(builder.finish())
+}
+
+fn introduction() -> Outcome<String> {
+    let commit = output(Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(root()))?;
+    Ok(format!(
+        "# Without hooks, beside with hooks\n\n\
+         Written by `cargo xtask hooks-compare --write` at {}. The same versions of the same packages of Debian trixie are\n\
+         installed by `mmdebstrap`, which runs their hooks, and composed by Kiln, which runs none. Every path is compared by\n\
+         type, mode, owner (by name), link target, file capabilities and content; time stamps are not. A path is\n\
+         *image-relevant* if hooks added it, or changed it from what the package holds. What is left out, and which files\n\
+         are compared by meaning, stands with its reasons in `xtask/src/hooks_compare/exceptions.txt`.\n\n",
+        commit.trim()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_take_the_place_of_the_closure() {
+        let options = Options::parse(&["nginx", "--cache", "/c", "curl"]).unwrap();
+        assert_eq!(options.closures(), [("given", vec!["nginx".to_owned(), "curl".to_owned()])]);
+        assert_eq!(options.cache, Some(PathBuf::from("/c")));
+    }
+
+    #[test]
+    fn writing_the_document_takes_both_closures() {
+        let names: Vec<_> =
+            Options::parse(&["--write"]).unwrap().closures().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["full", "unseen"]);
+        assert!(Options::parse(&["--write", "nginx"]).is_err());
+        assert!(Options::parse(&["--write", "--unseen"]).is_err());
+        assert!(Options::parse(&["--unseen", "nginx"]).is_err());
+        assert!(Options::parse(&["--cache"]).is_err());
+        assert!(Options::parse(&["--nonsense"]).is_err());
+    }
+
+    #[test]
+    fn no_target_of_the_unseen_closure_is_one_of_the_other() {
+        let seen: BTreeSet<&str> = TARGETS.split_whitespace().collect();
+        let both: Vec<&str> = UNSEEN.split_whitespace().filter(|name| seen.contains(name)).collect();
+        assert_eq!(both, Vec::<&str>::new());
+    }
+}
