@@ -154,3 +154,137 @@ fn the_reference_page_is_the_table() {
         reference_page()
     );
 }
+
+/// Finalizers that run a tool: their names are kept, and they come with what runs it.
+const TO_COME: &[&str] = &[
+    "depmod",
+    "desktop-database",
+    "fontconfig",
+    "gdk-pixbuf-loaders",
+    "gio-modules",
+    "glib-schemas",
+    "gtk-immodules",
+    "hwdb",
+    "icon-cache",
+    "java-keystore",
+    "journal-catalog",
+    "man-db",
+    "mime-database",
+    "python-bytecode",
+];
+
+#[test]
+fn every_finalizer_can_be_switched_off_by_its_name() {
+    use kiln_model::image::FinalizerName;
+    use std::collections::BTreeSet;
+    let table: BTreeSet<&str> = kiln_compose::finalizer::TABLE.iter().map(|finalizer| finalizer.name).collect();
+    let names: BTreeSet<&str> = FinalizerName::ALL.iter().copied().filter(|name| !TO_COME.contains(name)).collect();
+    let table: BTreeSet<&str> = table.into_iter().filter(|name| !TO_COME.contains(name)).collect();
+    assert_eq!(names, table, "each row of the table has its name in kiln-model/src/image/finalizer.rs");
+}
+
+#[test]
+fn modules_of_php_are_on_in_every_interface_that_is_installed() {
+    let objects = MemoryObjects::default();
+    let php = member(
+        &objects,
+        "php8.4-common",
+        &[
+            ("/usr/share/php8.4-common/common/pdo.ini", "; configuration\n; priority=10\nextension=pdo.so\n"),
+            ("/usr/share/php8.4-common/common/calendar.ini", "extension=calendar.so\n"),
+            ("/usr/share/php8.4-common/README", "no module"),
+            ("/usr/share/php8.3-common/common/old.ini", "extension=old.so\n"),
+            ("/usr/lib/php/8.4/sapi/cli", ""),
+            ("/usr/lib/php/8.4/sapi/fpm", ""),
+            ("/usr/lib/php/8.4/php.ini-production", "production"),
+            ("/usr/lib/php/8.4/php.ini-production.cli", "for the terminal"),
+            ("/etc/php/8.4/cli/conf.d/", ""),
+            ("/etc/php/8.4/mods-available/redis.ini", "; priority = 25\nextension=redis.so\n"),
+        ],
+    );
+    let mut request = request(vec![php]);
+    request.files.insert(path("/etc/php/8.4/mods-available/own.ini"), image_file(&objects, "x", 0o644));
+    request.files.insert(path("/etc/php/8.4/mods-available/pdo.ini"), image_file(&objects, "; priority=11\n", 0o644));
+    let composition = composed(&request, &objects);
+    let folder = composition.tree.dir(&path("/etc/php/8.4/cli/conf.d")).unwrap();
+    let names: Vec<&str> = folder.entries().map(|(name, _)| name).collect();
+    assert_eq!(names, ["11-pdo.ini", "20-calendar.ini", "25-redis.ini"]);
+    assert_eq!(target(&composition, "/etc/php/8.4/cli/conf.d/11-pdo.ini"), "/etc/php/8.4/mods-available/pdo.ini");
+    assert_eq!(text(&composition, &objects, "/etc/php/8.4/mods-available/calendar.ini"), "extension=calendar.so\n");
+    assert_eq!(text(&composition, &objects, "/etc/php/8.4/cli/php.ini"), "for the terminal");
+    assert!(composition.tree.get(&path("/etc/php/8.4/fpm")).is_none(), "nothing of the interface has a place there");
+}
+
+#[test]
+fn applets_of_busybox_are_linked_where_nothing_is() {
+    let objects = MemoryObjects::default();
+    let busybox = member(
+        &objects,
+        "busybox",
+        &[("/bin/busybox", "#!x"), ("/etc/busybox-paths.d/busybox", "bin/ls\n/usr/bin/awk\n\nsbin/halt\n")],
+    );
+    let gawk = member(&objects, "gawk", &[("/usr/bin/awk", "#!y")]);
+    let composition = composed(&request(vec![busybox, gawk]), &objects);
+    assert_eq!(target(&composition, "/bin/ls"), "/bin/busybox");
+    assert_eq!(target(&composition, "/sbin/halt"), "/bin/busybox");
+    assert_eq!(text(&composition, &objects, "/usr/bin/awk"), "#!y");
+}
+
+#[test]
+fn a_system_has_the_images_language_and_zone() {
+    let objects = MemoryObjects::default();
+    let tzdata = member(
+        &objects,
+        "tzdata",
+        &[
+            ("/usr/share/zoneinfo/Etc/UTC", "TZif"),
+            ("/usr/share/zoneinfo/Europe/Berlin", "TZif"),
+            ("/etc/timezone", "x\n"),
+        ],
+    );
+    let mut request = request(vec![tzdata]);
+    let composition = composed(&request, &objects);
+    assert_eq!(target(&composition, "/etc/localtime"), "/usr/share/zoneinfo/Etc/UTC");
+    assert!(composition.tree.get(&path("/etc/locale.conf")).is_none());
+    request.time_zone = Some("Europe/Berlin".to_owned());
+    request.locale = Some("de_DE.UTF-8".to_owned());
+    let composition = composed(&request, &objects);
+    assert_eq!(target(&composition, "/etc/localtime"), "/usr/share/zoneinfo/Europe/Berlin");
+    assert_eq!(text(&composition, &objects, "/etc/timezone"), "Europe/Berlin\n");
+    assert_eq!(text(&composition, &objects, "/etc/default/locale"), "LANG=de_DE.UTF-8\n");
+    assert!(composition.warnings.iter().any(|warning| warning.message.contains("`de_DE.UTF-8` is in none")));
+    request.time_zone = Some("Europe/Berlni".to_owned());
+    let (message, hint) = refused(&request, &objects);
+    assert!(message.contains("time zone `Europe/Berlni` is not in the image"), "{message}");
+    assert!(hint.unwrap().contains("/usr/share/zoneinfo"));
+    request.members.clear();
+    assert!(refused(&request, &objects).1.unwrap().contains("tzdata"));
+}
+
+/// With a file `triggers`.
+fn waiting(objects: &MemoryObjects, name: &str, triggers: &str, files: &[(&str, &str)]) -> kiln_compose::Member {
+    let mut member = member(objects, name, files);
+    let object = objects.put(triggers.as_bytes()).unwrap();
+    let hook = kiln_model::package::Hook { name: "triggers".into(), object, size: triggers.len() as u64 };
+    member.record.hooks.push(hook);
+    member
+}
+
+#[test]
+fn a_trigger_that_nothing_stands_for_is_told_once_it_counts() {
+    let objects = MemoryObjects::default();
+    let waits = "interest-noawait /usr/share/gadgets\ninterest gadgets-changed\ninterest ldconfig\n";
+    let gadgets = waiting(&objects, "gadgets", waits, &[("/usr/share/gadgets/own", "")]);
+    let alone = request(vec![gadgets.clone()]);
+    assert_eq!(composed(&alone, &objects).warnings, [], "its own files are its own script's matter");
+    let brings = member(&objects, "brings", &[("/usr/share/gadgets/a", "")]);
+    let activates = waiting(&objects, "activates", "activate-noawait gadgets-changed\n", &[]);
+    let mut request = request(vec![gadgets, brings, activates]);
+    let messages: Vec<String> =
+        composed(&request, &objects).warnings.into_iter().map(|warning| warning.message).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].contains("`debian:gadgets` waits for the trigger `/usr/share/gadgets`, which `debian:brings`"));
+    assert!(messages[1].contains("`gadgets-changed`, which `debian:activates` sets off"), "{messages:?}");
+    request.accepted_hooks.insert("debian:gadgets".parse().unwrap());
+    assert_eq!(composed(&request, &objects).warnings, []);
+}

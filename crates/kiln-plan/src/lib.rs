@@ -11,8 +11,8 @@ pub mod recipes;
 pub mod relations;
 pub mod rules;
 pub mod services;
-pub mod units;
 pub mod tools;
+pub mod units;
 pub mod workspace;
 
 pub use plan::{ImageNodes, Plan, PlanError};

@@ -27,8 +27,8 @@ mod small;
 mod systemd;
 mod time_zone;
 mod tmpfiles;
-mod xml_catalogs;
 pub mod tool;
+mod xml_catalogs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -112,7 +112,7 @@ fn add<'a>(lines: &mut Vec<String>, entries: impl Iterator<Item = &'a Entry>) {
             all.extend(entry.text.lines().map(str::to_owned));
         }
         if let Some(line) = lines.get_mut(at)
-            && !gone[at]
+            && gone.get(at) == Some(&false)
         {
             all.push(std::mem::take(line));
         }
