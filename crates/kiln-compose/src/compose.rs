@@ -17,8 +17,10 @@ use crate::error::{ComposeError, Conflict, Conflicts};
 use crate::facts;
 use crate::finalizer::tool::{self, ToolRunner};
 use crate::finalizer::{self, FinalizeContext};
+use crate::hooks::Untranslated;
 use crate::layers::{self, Layer};
 use crate::owner::{Owner, OwnerId, Owners};
+use crate::reading;
 use crate::relation::Replaces;
 use crate::request::{Member, Overlay, Request};
 use crate::trigger;
@@ -69,6 +71,8 @@ pub fn compose(
             return Err(ComposeError::NoSuchFinalizer(name.clone()));
         }
     }
+    let read = reading::read(request, source)?;
+    let request = read.as_ref().unwrap_or(request);
     let members = sorted_members(request)?;
     let mut work = Work::default();
     let members: Vec<(OwnerId, &Member)> =
@@ -146,6 +150,9 @@ fn run_tools(
     Ok(())
 }
 
+/// So many lines of one package's hooks are told.
+const HOOKS_TOLD: usize = 3;
+
 /// Names every package with a hook that nobody understands and the image does not accept.
 fn warn_of_hooks(members: &[(OwnerId, &Member)], request: &Request, warnings: &mut Vec<Warning>) {
     for (_, member) in members {
@@ -153,10 +160,15 @@ fn warn_of_hooks(members: &[(OwnerId, &Member)], request: &Request, warnings: &m
         let (false, false) = (member.untranslated.is_empty(), request.accepted_hooks.contains(&reference)) else {
             continue;
         };
-        let hooks: Vec<String> =
-            member.untranslated.iter().map(|hook| format!("{} (`{}`)", hook.hook, hook.line)).collect();
+        let told = |hook: &Untranslated| {
+            let why = hook.why.as_deref().map_or_else(String::new, |why| format!(": {why}"));
+            format!("{} (`{}`){why}", hook.hook, hook.line)
+        };
+        let hooks: Vec<String> = member.untranslated.iter().take(HOOKS_TOLD).map(told).collect();
+        let more = member.untranslated.len().saturating_sub(HOOKS_TOLD);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
         warnings.push(Warning {
-            message: format!("hooks of `{reference}` are not understood and did not run: {}", hooks.join(", ")),
+            message: format!("hooks of `{reference}` are not understood and did not run: {}{more}", hooks.join(", ")),
             hint: Some(format!("declare what they would do under `facts:`, or accept it: `hooks: {{ {reference}: {{ accept: \"why\" }} }}`")),
         });
     }

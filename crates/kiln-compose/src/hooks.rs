@@ -21,6 +21,8 @@ pub struct Untranslated {
     pub hook: String,
     /// The first line that is not understood.
     pub line: String,
+    /// Why not, where that can be said.
+    pub why: Option<String>,
 }
 
 /// A hook's text is small; more is not read.
@@ -61,10 +63,11 @@ pub fn prepare(
         if let Some(line) = rest
             && rule.is_none()
         {
-            member.untranslated.push(Untranslated { hook: hook.name.clone(), line });
+            member.untranslated.push(Untranslated { hook: hook.name.clone(), line, why: None });
         }
     }
     if let Some(rule) = rule {
+        member.ruled = true;
         // A rule's word goes before the package's own.
         member.facts.overlay(rule.facts.clone());
     }

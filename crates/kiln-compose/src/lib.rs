@@ -18,6 +18,7 @@ pub mod finalizer;
 mod hooks;
 mod layers;
 mod owner;
+mod reading;
 mod relation;
 mod request;
 mod rules;
@@ -42,3 +43,6 @@ pub use work::PlaceError;
 /// The version of composition: it enters the key of a composed image. Raise it when the same request would give another
 /// tree.
 pub const VERSION: u32 = 2;
+
+/// The version of the reading of hooks: it enters the same key.
+pub const HOOKS_VERSION: u32 = kiln_hooks::VERSION;

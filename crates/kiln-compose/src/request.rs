@@ -22,6 +22,8 @@ pub struct Member {
     pub facts: Facts,
     /// What is known of its programs and libraries. What is missing is read from the objects.
     pub analysis: Arc<TreeAnalysis>,
+    /// Does a rule stand for its hooks?
+    pub ruled: bool,
     /// Hooks that nothing translates, each with the first line that is not understood.
     pub untranslated: Vec<Untranslated>,
 }
@@ -31,7 +33,7 @@ impl Member {
     #[must_use]
     pub fn new(record: PackageRecord, tree: Arc<Dir>) -> Self {
         let facts = record.facts.clone();
-        Self { record, tree, facts, analysis: Arc::default(), untranslated: Vec::new() }
+        Self { record, tree, facts, analysis: Arc::default(), ruled: false, untranslated: Vec::new() }
     }
 
     /// With what is known of its programs and libraries.

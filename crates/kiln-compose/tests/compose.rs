@@ -286,7 +286,7 @@ fn two_versions_of_one_package_are_refused_and_the_same_twice_is_one() {
 fn hooks_that_nobody_understands_are_named_unless_accepted() {
     let objects = MemoryObjects::default();
     let mut a = member(&objects, "a", &[("/etc/x", "1")]);
-    a.untranslated.push(kiln_compose::Untranslated { hook: "postinst".into(), line: "frobnicate".into() });
+    a.untranslated.push(kiln_compose::Untranslated { hook: "postinst".into(), line: "frobnicate".into(), why: None });
     let mut request = request(vec![a]);
     let warnings = composed(&request, &objects).warnings;
     assert_eq!(warnings.len(), 1);

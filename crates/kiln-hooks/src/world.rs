@@ -44,7 +44,4 @@ pub trait World {
 
     /// The architecture, as Debian calls it.
     fn architecture(&self) -> &str;
-
-    /// The multiarch tuple, as Debian calls it.
-    fn multiarch(&self) -> &str;
 }

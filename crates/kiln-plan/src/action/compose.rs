@@ -470,6 +470,7 @@ impl Action for ComposeAction {
         let session = &*self.session;
         let mut key = KeyBuilder::new("compose/1")
             .field("composer", kiln_compose::VERSION.to_le_bytes())
+            .field("hooks", kiln_compose::HOOKS_VERSION.to_le_bytes())
             .field("architecture", self.architecture.as_str())
             .field("image", [u8::from(self.is_image)])
             .field("rules", self.rules.digest().as_bytes());
