@@ -68,10 +68,13 @@ fn syntax(record: &PackageRecord) -> &'static dyn RelationSyntax {
     format_of(record.relations.syntax).relations()
 }
 
+/// A package that answers to another name, with the version it gives there.
+type Provider<'a> = (&'a PackageRecord, Option<String>);
+
 /// Packages by the names they answer to. Those of another kind of archive mean something else by a name.
 struct Names<'a> {
     real: BTreeMap<(ArchiveKind, &'a str), &'a PackageRecord>,
-    virtual_: BTreeMap<(ArchiveKind, String), Vec<(&'a PackageRecord, Option<String>)>>,
+    virtual_: BTreeMap<(ArchiveKind, String), Vec<Provider<'a>>>,
 }
 
 impl<'a> Names<'a> {
