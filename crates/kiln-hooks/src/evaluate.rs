@@ -52,6 +52,8 @@ pub(crate) struct Evaluator<'w> {
     in_condition: usize,
     steps: usize,
     calls: usize,
+    /// Did a script end with a failure?
+    pub failed: bool,
     /// What a command prints, where somebody reads it.
     captured: Vec<Value>,
 }
@@ -69,6 +71,7 @@ impl<'w> Evaluator<'w> {
             in_condition: 0,
             steps: 0,
             calls: 0,
+            failed: false,
             captured: Vec::new(),
         }
     }
@@ -100,7 +103,10 @@ impl<'w> Evaluator<'w> {
         for list in &program.complete_commands {
             match self.list(list) {
                 Flow::Next => {}
-                Flow::Exit(false) => return self.unfollowed("the hook ends here with a failure".into()),
+                Flow::Exit(false) => {
+                    self.failed = true;
+                    return self.unfollowed("the hook ends here with a failure".into());
+                }
                 _ => return,
             }
         }

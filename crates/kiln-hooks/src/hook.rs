@@ -58,7 +58,12 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
     if let Some(text) = scripts.postinst {
         evaluator.script("postinst", text, &["configure", ""], after);
     }
+    let failed = evaluator.failed;
     let mut state = evaluator.state;
+    if failed {
+        // A hook that fails ends the installation. One that fails as it was read was not read rightly: nothing of it counts.
+        state.effects = Effects::default();
+    }
     check(&mut state.effects, &mut state.unfollowed, after);
     let triggers = std::mem::take(&mut state.effects.triggers);
     Reading {

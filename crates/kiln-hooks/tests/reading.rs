@@ -1,0 +1,211 @@
+//! What scripts come to: each is a text, the image a table of paths, and nothing runs.
+
+use std::collections::BTreeMap;
+
+use kiln_hooks::{Became, Reading, Scripts, Seen, World, read};
+use kiln_model::TreePath;
+use kiln_model::facts::{FileContent, Mode};
+use proptest::prelude::*;
+
+/// An image of a few files: a path ends in `/` when it is a directory.
+#[derive(Default)]
+struct Table(BTreeMap<String, String>);
+
+impl Table {
+    fn with(files: &[(&str, &str)]) -> Self {
+        Self(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
+    }
+}
+
+impl World for Table {
+    fn entry(&self, path: &TreePath, _: bool) -> Option<Seen> {
+        let path = path.to_string();
+        if let Some(text) = self.0.get(&path) {
+            return Some(Seen::File { executable: text.starts_with("#!"), size: text.len() as u64 });
+        }
+        let below = format!("{path}/");
+        self.0.keys().any(|other| other.starts_with(&below)).then_some(Seen::Directory)
+    }
+
+    fn mode(&self, path: &TreePath) -> Option<u16> {
+        self.entry(path, true).map(|_| 0o755)
+    }
+
+    fn names(&self, path: &TreePath) -> Vec<String> {
+        let below = format!("{path}/");
+        let names = self.0.keys().filter_map(|other| other.strip_prefix(&below)?.split('/').next());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.dedup();
+        names
+    }
+
+    fn read(&self, path: &TreePath) -> Option<String> {
+        self.0.get(&path.to_string()).cloned()
+    }
+
+    fn package(&self, name: &str) -> Option<String> {
+        (name == "there").then(|| "2.0".to_owned())
+    }
+
+    fn answer(&self, question: &str) -> Option<String> {
+        (question == "p/answered").then(|| "image".to_owned())
+    }
+
+    fn architecture(&self) -> &str {
+        "amd64"
+    }
+}
+
+fn postinst(script: &str, world: &Table) -> Reading {
+    let script = format!("#!/bin/sh\nset -e\n{script}\n");
+    let templates =
+        "Template: p/answered\nType: string\nDefault: template\n\nTemplate: p/open\nType: boolean\nDefault: true\n";
+    let scripts = Scripts {
+        package: "p",
+        version: "1",
+        postinst: Some(&script),
+        templates: Some(templates),
+        ..Scripts::default()
+    };
+    read(&scripts, world, world)
+}
+
+fn followed(script: &str) -> Reading {
+    let reading = postinst(script, &Table::default());
+    assert_eq!(reading.unfollowed, [], "{script}");
+    reading
+}
+
+fn path(text: &str) -> TreePath {
+    TreePath::from_absolute(text).unwrap()
+}
+
+#[test]
+fn what_a_script_makes_becomes_facts() {
+    let world = Table::with(&[("/usr/share/p/conf", "a=1\n")]);
+    let script = "\
+        adduser --system --group --home /var/lib/p --gecos 'P daemon' --quiet p\n\
+        install -d -o p -g adm -m 2750 /var/log/p\n\
+        [ -e /etc/p.conf ] || cp /usr/share/p/conf /etc/p.conf\n\
+        chmod 0640 /etc/p.conf; chown root:p /etc/p.conf\n\
+        ln -sf /usr/share/p /srv/p\n\
+        cat > /etc/default/p <<EOF\n\
+RUN=yes\n\
+EOF\n";
+    let reading = postinst(script, &world);
+    assert_eq!(reading.unfollowed, []);
+    let facts = reading.facts;
+    let user = &facts.users[&"p".parse::<kiln_model::name::AccountName>().unwrap()];
+    assert_eq!((user.home.clone(), user.summary.as_deref()), (Some(path("/var/lib/p")), Some("P daemon")));
+    assert_eq!(facts.directories[&path("/var/lib/p")].owner, Some("p".parse().unwrap()));
+    let log = &facts.directories[&path("/var/log/p")];
+    assert_eq!((log.mode, log.group.clone()), (Some(Mode::new(0o2750)), Some("adm".parse().unwrap())));
+    let conf = &facts.files[&path("/etc/p.conf")];
+    assert_eq!(conf.content, FileContent::Copy(path("/usr/share/p/conf")));
+    assert_eq!((conf.mode, conf.group.clone()), (Some(Mode::new(0o640)), Some("p".parse().unwrap())));
+    assert_eq!(facts.files[&path("/etc/default/p")].content, FileContent::Content("RUN=yes\n".to_owned()));
+    assert_eq!(facts.links[&path("/srv/p")], "/usr/share/p");
+}
+
+#[test]
+fn a_unit_that_was_never_disabled_is_enabled_and_one_that_was_never_installed_is_not() {
+    let reading = followed(
+        "if deb-systemd-helper --quiet was-enabled 'a.service'; then deb-systemd-helper enable 'a.service' >/dev/null || true; fi\n\
+         if deb-systemd-helper debian-installed 'b.socket'; then deb-systemd-helper enable 'b.socket'; fi",
+    );
+    assert!(reading.facts.services["a.service"].enabled);
+    assert!(!reading.facts.services.contains_key("b.socket"));
+}
+
+#[test]
+fn only_what_a_fresh_installation_goes_through_counts() {
+    let reading = followed(
+        "case \"$1\" in configure) touch /etc/fresh;; *) touch /etc/other;; esac\n\
+         if [ -n \"$2\" ]; then touch /etc/upgraded; fi\n\
+         if dpkg --compare-versions \"$2\" lt-nl 1.0; then touch /etc/old; fi\n\
+         if [ -d /run/systemd/system ]; then touch /etc/booted; fi\n\
+         if dpkg-query -W there >/dev/null 2>&1; then touch /etc/there; fi",
+    );
+    let files: Vec<String> = reading.facts.files.keys().map(ToString::to_string).collect();
+    assert_eq!(files, ["/etc/fresh", "/etc/there"]);
+}
+
+#[test]
+fn a_condition_that_is_not_known_is_never_guessed() {
+    let reading = postinst("if [ -e /proc/fs/x ]; then touch /etc/a; else touch /etc/b; fi", &Table::default());
+    assert!(reading.facts.files.is_empty());
+    assert_eq!((reading.unfollowed.len(), reading.unfollowed[0].place.line), (1, 3));
+    assert!(reading.unfollowed[0].why.contains("of the machine"));
+    // Where both ways come to the same it did not matter.
+    followed("if [ -e /proc/fs/x ]; then invoke-rc.d p restart; else systemctl start p; fi");
+    // A way that ends in failure was not gone.
+    let reading = followed("if [ -e /proc/fs/x ]; then echo no >&2; exit 1; fi\ntouch /etc/after");
+    assert!(reading.facts.files.contains_key(&path("/etc/after")));
+    // After a way that may have ended the script nothing is certain.
+    let reading = postinst("if [ -e /proc/fs/x ]; then exit 0; fi\ntouch /etc/after", &Table::default());
+    assert!(reading.facts.files.is_empty() && reading.unfollowed.len() == 1);
+}
+
+#[test]
+fn what_cannot_be_followed_is_told_with_its_line_and_reason() {
+    for (script, why) in [
+        ("frobnicate --all", "what `frobnicate` does is not known"),
+        ("touch /etc/$(hostname)", "what `hostname` says is not known"),
+        ("rm /usr/share/p/conf", "a package ships"),
+        ("echo x >> /usr/share/p/conf", "a package ships"),
+        ("false", "ends here with a failure"),
+        ("while true; do :; done", "without end"),
+        ("if", "syntax"),
+    ] {
+        let reading = postinst(script, &Table::with(&[("/usr/share/p/conf", "a=1\n")]));
+        assert!(reading.unfollowed.iter().any(|told| told.why.to_lowercase().contains(why)), "{script}: {reading:?}");
+        assert!(reading.facts.is_empty(), "{script}");
+    }
+    let perl = Scripts { package: "p", postinst: Some("#!/usr/bin/perl\nunlink 'x';\n"), ..Scripts::default() };
+    assert_eq!(read(&perl, &Table::default(), &Table::default()).unfollowed.len(), 1);
+}
+
+#[test]
+fn debconf_answers_are_the_images_or_the_templates() {
+    let reading = followed(
+        ". /usr/share/debconf/confmodule\ndb_get p/answered; echo \"$RET\" > /etc/a\ndb_get p/open; [ \"$RET\" = true ] && touch /etc/b",
+    );
+    assert_eq!(reading.facts.files[&path("/etc/a")].content, FileContent::Content("image\n".to_owned()));
+    assert!(reading.facts.files.contains_key(&path("/etc/b")) && reading.questions.contains("p/open"));
+}
+
+#[test]
+fn the_account_says_what_became_of_every_command() {
+    let reading = followed("ldconfig\ninvoke-rc.d p start\ndpkg-trigger --no-await x\nmkdir -p /var/lib/p");
+    let became: Vec<&Became> = reading.outcomes.iter().map(|outcome| &outcome.became).collect();
+    assert!(matches!(
+        became[..],
+        [Became::Finalizer("ld.so.cache"), Became::Nothing(_), Became::Trigger(_), Became::Fact("directory", _), ..]
+    ));
+    assert!(reading.triggers.contains("x"));
+}
+
+#[test]
+fn alternatives_diversions_and_overrides_become_facts() {
+    let world = Table::with(&[("/usr/bin/p", "#!"), ("/usr/sbin/q", "#!")]);
+    let reading = postinst(
+        "update-alternatives --install /usr/bin/x x /usr/bin/p 50 --slave /usr/share/x x.1 /usr/share/p.1\n\
+         dpkg-divert --package p --add --rename --divert /usr/bin/y.real /usr/bin/y\n\
+         dpkg-statoverride --list /usr/sbin/q >/dev/null || dpkg-statoverride --update --add root adm 4750 /usr/sbin/q",
+        &world,
+    );
+    assert_eq!(reading.unfollowed, []);
+    assert_eq!(reading.facts.alternatives[&path("/usr/bin/x")].slaves.len(), 1);
+    assert_eq!(reading.facts.diversions[&path("/usr/bin/y")].to, path("/usr/bin/y.real"));
+    assert_eq!(reading.facts.permissions[&path("/usr/sbin/q")].mode, Some(Mode::new(0o4750)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn no_script_makes_it_panic_or_goes_on_for_ever(
+        script in "((if|then|fi|for x in|do|done|case|esac|while|true|\\[ -e /a \\]|touch|rm|cp|\\$1|\\$\\(|\\)|\\{|\\}|\"|'|;|\\||&&|>|<<E|/etc/a|sed s/a/b/|\n) ?){0,25}"
+    ) {
+        let _ = postinst(&script, &Table::default());
+    }
+}
