@@ -1,7 +1,7 @@
 //! Which packages a set of requests needs, whatever the kind of archive.
 //!
 //! The search is `resolvo`'s, a SAT solver made for packages ([`provider`]). What the packages of a kind of archive mean to
-//! each other is told by its [`Universe`]; why nothing was found is told by [`explain`] in the archive's own terms.
+//! each other is told by its [`Universe`]; why nothing was found is told by `explain` in the archive's own terms.
 
 mod error;
 mod explain;
