@@ -76,8 +76,6 @@ pub const TABLE: &[Served] = &[
     by("libglib2.0-0*", "/usr/lib/*/gio/modules", "gio-modules"),
     by("libglib2.0-0*", "/usr/share/glib-2.0/schemas", "glib-schemas"),
     by("libgtk-3-0*", "/usr/lib/*/gtk-3.0/3.0.0/immodules", "gtk-immodules"),
-    by("libgtk2.0-0*", "/usr/lib/*/gtk-2.0/2.10.0/immodules", "gtk-immodules"),
-    by("libgtk2.0-0*", "/usr/lib/gtk-2.0/2.10.0/immodules", "gtk-immodules"),
     by("man-db", "/usr/local/man", "man-db"),
     by("man-db", "/usr/local/share/man", "man-db"),
     by("man-db", "/usr/share/man", "man-db"),
