@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask test [--quick]   every check and test; --quick leaves out the distribution's mirror and the peers
-cargo xtask bench            measurements beside other builders, printed and written to docs/benchmarks.md
+cargo xtask bench [PARTS]    measurements beside other builders, printed and, where no parts (web, graph, peers) are
+                             named, written to docs/benchmarks.md
 cargo xtask generate         writes the generated documents and schemas
 cargo xtask hooks-compare [--unseen | --write | PACKAGES...] [--release | --kiln FILE] [--update] [--cache DIR]
                              [--differences FILE]
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["test"] => test::all(test::Scope::Everything),
         ["test", "--quick"] => test::all(test::Scope::Quick),
-        ["bench"] => bench::run(),
+        ["bench", ..] => bench::run(&words[1..]),
         ["generate"] => generate::run(),
         ["hooks-compare", ..] => hooks_compare::run(&words[1..]),
         ["packages"] => {

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use kiln_model::{Dir, ObjectError, ObjectSink as _, ObjectSource as _, PackageName, PackageRecord, PartName};
+use kiln_model::{
+    Dir, ObjectError, ObjectId, ObjectSink as _, ObjectSource as _, PackageName, PackageRecord, PartName,
+};
 use kiln_store::{ActionResult, Session, WriteError};
 
 /// The record of a package in its result.
@@ -81,6 +83,24 @@ pub fn put_package(
     Ok(())
 }
 
+/// The object that holds the record of a package, or of a part of one.
+///
+/// # Errors
+/// When the result has none.
+pub fn record_object(result: &ActionResult, part: Option<&PartName>) -> Result<ObjectId, PackageError> {
+    let name = under(RECORD, part);
+    let found = result.objects.get(&name).map(|(object, _)| *object);
+    found.ok_or(PackageError::Absent(name))
+}
+
+/// The record that an object holds.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn record_of(session: &Session, object: &ObjectId) -> Result<PackageRecord, PackageError> {
+    Ok(serde_json::from_slice(&session.read(object)?)?)
+}
+
 /// The record of a package, or of a part of one.
 ///
 /// # Errors
@@ -90,9 +110,7 @@ pub fn package_record(
     result: &ActionResult,
     part: Option<&PartName>,
 ) -> Result<PackageRecord, PackageError> {
-    let name = under(RECORD, part);
-    let (object, _) = result.objects.get(&name).ok_or_else(|| PackageError::Absent(name.clone()))?;
-    Ok(serde_json::from_slice(&session.read(object)?)?)
+    record_of(session, &record_object(result, part)?)
 }
 
 /// The project's packages that a built package, or a part of one, needs at run time.

@@ -82,9 +82,9 @@ impl Partial {
         }
     }
 
-    /// Gives the file its final name.
+    /// Gives the file its final name. It does not wait for the disk: a file that is found under such a name is used only
+    /// when its digest is right, and whoever keeps one for good flushes it with all else.
     pub(crate) fn commit(self, dest: &Path) -> Result<(), FetchError> {
-        self.file.sync_data().map_err(fault("write", &self.path))?;
         fs::rename(&self.path, dest).map_err(fault("write", dest))
     }
 

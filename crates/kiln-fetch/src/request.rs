@@ -42,7 +42,8 @@ impl Expect {
     }
 
     /// How many bytes will come, where it is known.
-    pub(crate) fn size(&self) -> Option<u64> {
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
         match self {
             Self::Digest { size, .. } => *size,
             Self::AtMost(_) => None,

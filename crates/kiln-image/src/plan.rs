@@ -100,6 +100,12 @@ impl Group {
         Ok(union)
     }
 
+    /// How many bytes its files have.
+    #[must_use]
+    pub fn size(&self, inputs: &[LayerInput]) -> u64 {
+        self.members.iter().map(|&member| content_size(&inputs[member].tree)).sum()
+    }
+
     /// What `history` says about the layer.
     #[must_use]
     pub fn comment(&self, inputs: &[LayerInput]) -> String {

@@ -2,15 +2,15 @@
 //!
 //! Entries come parents first, in byte order of names within a directory, beginning with the root itself as `./`, so that
 //! its mode is the image's and not whatever a client takes. Owners are numbers, times one constant. Of hard linked files
-//! the first in this order carries the content and the others are links to it. Each object is hashed on the way: a damaged
-//! store stops the image instead of going into it. At any time one buffer of [`BUFFER`] bytes holds content.
+//! the first in this order carries the content and the others are links to it. Each object is read to its
+//! end, where its source answers for its bytes: a damaged store stops the image instead of going into it. At any time one buffer of [`BUFFER`] bytes holds content.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::io::{self, Read, Write};
 
 use kiln_archive::{Kind, tar};
-use kiln_model::{Device, Dir, Entry, FileEntry, Hasher, Meta, ObjectError, ObjectId, ObjectSource, TreePath};
+use kiln_model::{Device, Dir, Entry, FileEntry, Meta, ObjectError, ObjectId, ObjectSource, TreePath};
 
 use crate::LayerError;
 
@@ -105,13 +105,12 @@ impl<'a> Links<'a> {
     }
 }
 
-/// Reads an object and checks that it is the one that was asked for.
+/// Reads an object of a known size to its end, so that the source tells when it is not the one that was asked for.
 pub(crate) struct ObjectReader {
     inner: Box<dyn Read + Send>,
     object: ObjectId,
     left: u64,
-    /// None once the digest was found right.
-    hasher: Option<Hasher>,
+    ended: bool,
     fault: Option<ObjectError>,
 }
 
@@ -119,7 +118,7 @@ impl ObjectReader {
     /// Opens an object of a known size.
     pub(crate) fn open(objects: &dyn ObjectSource, object: ObjectId, size: u64) -> Result<Self, ObjectError> {
         let inner = objects.open(&object)?;
-        Ok(Self { inner, object, left: size, hasher: Some(Hasher::new()), fault: None })
+        Ok(Self { inner, object, left: size, ended: false, fault: None })
     }
 
     /// What is wrong with the object, after a read failed. Nothing when it was not the reading.
@@ -131,6 +130,21 @@ impl ObjectReader {
         self.fault = Some(fault);
         io::Error::from(io::ErrorKind::InvalidData)
     }
+
+    fn part(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            _ => self.fail(error.into()),
+        })
+    }
+
+    fn end(&mut self, more: usize) -> io::Result<()> {
+        if more > 0 {
+            return Err(self.fail(ObjectError::Damaged(self.object)));
+        }
+        self.ended = true;
+        Ok(())
+    }
 }
 
 impl Read for ObjectReader {
@@ -138,22 +152,19 @@ impl Read for ObjectReader {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let mut read = 0;
         if self.left > 0 {
-            read = match self.inner.read(&mut buffer[..wanted]) {
-                Ok(0) => return Err(self.fail(ObjectError::Damaged(self.object))),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-                Err(error) => return Err(self.fail(error.into())),
-            };
-        }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&buffer[..read]);
+            read = self.part(&mut buffer[..wanted])?;
+            if read == 0 {
+                return Err(self.fail(ObjectError::Damaged(self.object)));
+            }
         }
         self.left -= read as u64;
-        if self.left == 0
-            && let Some(hasher) = self.hasher.take()
-            && hasher.finish() != *self.object.digest()
-        {
-            return Err(self.fail(ObjectError::Damaged(self.object)));
+        if self.left == 0 && !self.ended {
+            // What comes after the end is how the source says that all before was right.
+            while let Err(error) = self.part(&mut [0; 1]).and_then(|more| self.end(more)) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
         }
         Ok(read)
     }

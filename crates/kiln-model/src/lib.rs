@@ -35,7 +35,7 @@ pub use digest::{ActionKey, Digest, Hasher, ObjectId, TreeId};
 pub use facts::Facts;
 pub use key::KeyBuilder;
 pub use name::{Architecture, ImageName, OptionName, OriginName, PackageName, PackageRef, PartName};
-pub use object::{MemoryObjects, ObjectError, ObjectSink, ObjectSource, ObjectWriter};
+pub use object::{MemoryObjects, ObjectError, ObjectParts, ObjectSink, ObjectSource, ObjectWriter};
 pub use package::PackageRecord;
 pub use path::TreePath;
 pub use report::{Event, Reporter, Silent, TaskId};

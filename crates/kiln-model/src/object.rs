@@ -3,7 +3,7 @@
 //! [`MemoryObjects`] implements both for tests and for small throw-away work.
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Digest, ObjectId};
@@ -70,7 +70,15 @@ impl From<io::Error> for ObjectError {
     }
 }
 
+/// Parts of an object, by position.
+pub trait ObjectParts: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> ObjectParts for T {}
+
 /// Reads objects.
+///
+/// The source answers for the bytes, so that nobody above it hashes them again: what was read **to its end**, up to the
+/// read that gives nothing more, is the object it is named by; else a read failed. Who stops before has no such promise.
 pub trait ObjectSource: Send + Sync {
     /// Opens an object.
     ///
@@ -86,6 +94,15 @@ pub trait ObjectSource: Send + Sync {
         let mut bytes = Vec::new();
         self.open(id)?.read_to_end(&mut bytes)?;
         if ObjectId::of(&bytes) == *id { Ok(bytes) } else { Err(ObjectError::Damaged(*id)) }
+    }
+
+    /// Opens an object to look at a few parts of it, without reading the rest: what they say is not verified when the
+    /// object is a large one.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be opened.
+    fn open_parts(&self, id: &ObjectId) -> Result<Box<dyn ObjectParts>, ObjectError> {
+        Ok(Box::new(Cursor::new(self.read(id)?)))
     }
 }
 

@@ -20,6 +20,12 @@ pub struct PathError {
     why: &'static str,
 }
 
+/// Is `name` one component of a path?
+pub(crate) fn check_component(name: &str) -> Result<(), PathError> {
+    let fault = if name.contains('/') { Some("is more than one component") } else { component_fault(name) };
+    fault.map_or(Ok(()), |why| Err(PathError { text: name.into(), why }))
+}
+
 /// Checks one component.
 fn component_fault(name: &str) -> Option<&'static str> {
     match name {
@@ -104,14 +110,8 @@ impl TreePath {
     /// # Errors
     /// When `name` is not a component.
     pub fn join(&self, name: &str) -> Result<Self, PathError> {
-        if name.contains('/') {
-            return Err(PathError { text: name.into(), why: "is more than one component" });
-        }
-        match component_fault(name) {
-            Some(why) => Err(PathError { text: name.into(), why }),
-            None if self.is_root() => Ok(Self(name.into())),
-            None => Ok(Self(format!("{}/{name}", self.0).into())),
-        }
+        check_component(name)?;
+        if self.is_root() { Ok(Self(name.into())) } else { Ok(Self(format!("{}/{name}", self.0).into())) }
     }
 
     /// Is it `other`, or below it?

@@ -87,8 +87,13 @@ impl<'a> Imports<'a> {
         }
         let subject = format!("{} {}", key.name, package.version);
         let file = self.file(graph, &key.origin, &package.path, package.sha256, package.size, &subject)?;
-        let node =
-            graph.add(ImportAction { name: subject, kind: self.kind(&key.origin), origin: key.origin.clone(), file });
+        let node = graph.add(ImportAction {
+            name: subject,
+            kind: self.kind(&key.origin),
+            origin: key.origin.clone(),
+            file,
+            size: package.size,
+        });
         self.nodes.insert(key.clone(), node);
         Ok(node)
     }

@@ -112,7 +112,7 @@ impl<'a> Plan<'a> {
             content: Arc::new(content),
             locked: Arc::clone(&self.locked),
             rules: Arc::clone(&self.services.rules),
-            session: Arc::clone(&self.services.session),
+            records: Arc::clone(&self.services.records),
             tools: self.services.tools(),
         });
         let nodes = ImageNodes { compose };
@@ -184,7 +184,8 @@ impl<'a> Plan<'a> {
             self.graph.action(nodes.compose).and_then(|action| (action as &dyn Any).downcast_ref::<ComposeAction>());
         let action = action.ok_or_else(missing)?;
         let inputs = finished.inputs(action).ok_or_else(missing)?;
-        Ok(action.composition(&self.services.session, &inputs, &Silent)?.0)
+        let jobs = self.services.settings.jobs;
+        Ok(action.composition(&self.services.session, &inputs, &Silent, jobs)?.0)
     }
 
     /// The build behind a node.

@@ -83,9 +83,9 @@ pub struct RecipeNodes {
     /// Composes its environment.
     pub environment: NodeId,
     /// The imported packages of its environment.
-    pub members: Vec<MemberNode>,
+    pub members: Arc<[MemberNode]>,
     /// The recipes that its environment has, or may have.
-    pub built: Vec<Built>,
+    pub built: Arc<[Built]>,
     /// Tests it, if it has tests.
     pub test: Option<NodeId>,
 }
@@ -147,7 +147,7 @@ impl<'a> Recipes<'a> {
         )?;
         members.extend(candidates);
         members.extend(runtime);
-        let mut nodes = RecipeNodes { build, environment, members, built, test: None };
+        let mut nodes = RecipeNodes { build, environment, members: members.into(), built: built.into(), test: None };
         // Known from here on: what it needs to run may need it in turn.
         self.nodes.insert(variant.label.clone(), nodes.clone());
         nodes.test = self.test(graph, imports, recipe, variant)?;
@@ -179,7 +179,7 @@ impl<'a> Recipes<'a> {
             content: Arc::new(Content::default()),
             locked: Arc::default(),
             rules: Arc::clone(&self.services.rules),
-            session: Arc::clone(&self.services.session),
+            records: Arc::clone(&self.services.records),
             tools: self.services.tools(),
         });
         let (work, limits) = (self.services.work.clone(), limits(recipe));
@@ -199,16 +199,17 @@ impl<'a> Recipes<'a> {
     ) -> Result<(Vec<Built>, Vec<MemberNode>), RecipeError> {
         let mut built: BTreeMap<PackageName, Built> = BTreeMap::new();
         let mut candidates: BTreeMap<PackageRef, MemberNode> = BTreeMap::new();
+        let mut seen: BTreeSet<NodeId> = BTreeSet::new();
         for (name, variant) in self.workspace.project.runtime_recipes(roots) {
             let nodes = self.nodes(graph, imports, &variant)?;
             let parts = parts.get(&name).cloned().unwrap_or_default();
             built.insert(name.clone(), Built { name, node: nodes.build, parts, wanted: true });
             // What it was linked with may have to come along; which of it, is known once it is built.
-            for other in nodes.built {
-                built.entry(other.name.clone()).or_insert(Built { wanted: false, ..other });
+            for other in nodes.built.iter() {
+                built.entry(other.name.clone()).or_insert_with(|| Built { wanted: false, ..other.clone() });
             }
-            for member in nodes.members {
-                candidates.insert(imports::reference(&member), member);
+            for member in nodes.members.iter().filter(|member| seen.insert(member.node)) {
+                candidates.insert(imports::reference(member), member.clone());
             }
         }
         Ok((built.into_values().collect(), candidates.into_values().collect()))
@@ -251,7 +252,7 @@ impl<'a> Recipes<'a> {
             // each id that an image adds.
             locked: Arc::default(),
             rules: Arc::clone(&self.services.rules),
-            session: Arc::clone(&self.services.session),
+            records: Arc::clone(&self.services.records),
             tools: self.services.tools(),
         });
         self.environments.insert(of, node);

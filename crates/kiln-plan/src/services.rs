@@ -17,6 +17,7 @@ use kiln_model::diagnostic::Diagnostics;
 use kiln_model::{Architecture, ArchiveKind, Reporter};
 use kiln_store::{OpenError, OpenOptions, Session, SessionError, Store};
 
+use crate::records::Records;
 use crate::rules::Rules;
 use crate::tools::ToolPlace;
 
@@ -119,6 +120,8 @@ pub struct Services {
     pub store: Store,
     /// This command's use of the store.
     pub session: Arc<Session>,
+    /// The records of packages in the store.
+    pub records: Arc<Records>,
     /// The network.
     pub fetcher: Arc<Fetcher>,
     /// Folders to work in.
@@ -156,7 +159,8 @@ impl Services {
         let rules = Arc::new(Rules::shipped().map_err(|faults| ServicesError::Rules(Box::new(faults)))?);
         let fetcher = Arc::new(Fetcher::new(settings.fetch.clone()));
         let git = Arc::new(Git::new(settings.environment.clone()));
-        Ok(Self { settings, store, session, fetcher, work, git, rules, cancel: Cancel::new() })
+        let records = Arc::new(Records::new(Arc::clone(&session)));
+        Ok(Self { settings, store, session, records, fetcher, work, git, rules, cancel: Cancel::new() })
     }
 
     /// What finalizers run their tools with.

@@ -18,7 +18,9 @@ use kiln_model::{ActionKey, Dir, Entry, ObjectId, TreeId};
 
 use crate::action::ActionResult;
 use crate::files::{self, FileError};
-use crate::session::Session;
+use crate::object::Trust;
+use crate::parallel::in_parallel;
+use crate::session::{Known, Session};
 use crate::store::Durability;
 use crate::{Store, layout};
 
@@ -171,12 +173,14 @@ impl Session {
         }
         let staging = self.staging()?;
         self.settle()?;
-        for (id, (number, size)) in &objects {
-            self.publish(&staging.path(*number), &layout::object(id), *size)?;
+        in_parallel(self.options().threads, &objects, |(id, (number, size)), _| {
+            let ours = self.publish(&staging.path(*number), &layout::object(id), *size)?;
+            let trust = if ours { Trust::Own } else { Trust::Verify };
             let mut state = self.state();
             state.objects.remove(id);
-            state.known.insert(*id, *size);
-        }
+            state.known.insert(*id, Known { size: *size, trust });
+            Ok::<_, FileError>(())
+        })?;
         for (id, (number, size)) in &trees {
             self.publish(&staging.path(*number), &layout::tree(id), *size)?;
             self.state().trees.remove(id);
@@ -198,19 +202,24 @@ impl Session {
         Ok(self.settle()?)
     }
 
-    /// Gives a file its place. One that is there already stays, so that links to it stay links to one inode, unless
-    /// its length tells that it is damaged.
-    fn publish(&self, from: &str, to: &str, size: u64) -> files::Result<()> {
+    /// Gives a file its place, and says whether what lies there now is surely that file. One that is there already stays,
+    /// so that links to it stay links to one inode, unless its length tells that it is damaged.
+    fn publish(&self, from: &str, to: &str, size: u64) -> files::Result<bool> {
         match self.files().rename_new(from, to) {
             Err(error) if error.is_there_already() => {
                 let whole = self.files().look(to)?.is_some_and(|stat| {
                     files::kind(&stat) == rustix::fs::FileType::RegularFile && stat.st_size as u64 == size
                 });
-                if whole { self.files().unlink(from) } else { self.files().rename(from, to) }
+                if whole {
+                    self.files().unlink(from)?
+                } else {
+                    self.files().rename(from, to)?
+                }
+                Ok(!whole)
             }
             // Published by a flush that failed afterwards, and its entry is still here.
-            Err(error) if error.is_missing() && self.files().look(to)?.is_some() => Ok(()),
-            other => other,
+            Err(error) if error.is_missing() && self.files().look(to)?.is_some() => Ok(false),
+            other => other.map(|()| true),
         }
     }
 }

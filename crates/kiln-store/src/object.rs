@@ -1,10 +1,12 @@
-//! Reading objects. Whoever reads an object through [`ObjectSource`] gets its very bytes or an error: small ones are
-//! checked before the first byte is given, large ones when the last is.
+//! Reading objects. Whoever reads an object through [`ObjectSource`] to its end gets its very bytes or an error: small
+//! ones are checked before the first byte is given, large ones when the end is read.
+//!
+//! What a session wrote itself it hashed as it wrote, and its own file is what it reads back: that is not hashed again.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 
-use kiln_model::{Hasher, ObjectError, ObjectId, ObjectSource};
+use kiln_model::{Hasher, ObjectError, ObjectId, ObjectParts, ObjectSource};
 
 use crate::Store;
 use crate::files::{FileError, Files};
@@ -12,6 +14,15 @@ use crate::layout;
 
 /// Objects up to this length are read and checked as a whole.
 const SMALL: u64 = 128 * 1024;
+
+/// Must the bytes be hashed as they are read?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// They come from a disk, which may have lost them.
+    Verify,
+    /// This session wrote this very file, and hashed it then.
+    Own,
+}
 
 fn open_file(files: &Files, at: &str, id: &ObjectId) -> Result<(File, u64), ObjectError> {
     let file = files.open(at).map_err(|error| match error {
@@ -35,24 +46,34 @@ pub(crate) fn open_sized(files: &Files, at: &str, id: &ObjectId, size: u64) -> R
 }
 
 /// Opens an object at `at` for reading that verifies.
-pub(crate) fn open(files: &Files, at: &str, id: &ObjectId) -> Result<Box<dyn Read + Send>, ObjectError> {
+pub(crate) fn open(files: &Files, at: &str, id: &ObjectId, trust: Trust) -> Result<Box<dyn Read + Send>, ObjectError> {
     let (file, size) = open_file(files, at, id)?;
+    if trust == Trust::Own {
+        return Ok(Box::new(file));
+    }
     if size <= SMALL {
-        return Ok(Box::new(Cursor::new(read_open(files, at, id, file, size)?)));
+        return Ok(Box::new(Cursor::new(read_open(files, at, id, trust, file, size)?)));
     }
     Ok(Box::new(Verifying { file, id: *id, hasher: Some(Hasher::new()) }))
 }
 
 /// Reads a whole object at `at` and verifies it.
-pub(crate) fn read(files: &Files, at: &str, id: &ObjectId) -> Result<Vec<u8>, ObjectError> {
+pub(crate) fn read(files: &Files, at: &str, id: &ObjectId, trust: Trust) -> Result<Vec<u8>, ObjectError> {
     let (file, size) = open_file(files, at, id)?;
-    read_open(files, at, id, file, size)
+    read_open(files, at, id, trust, file, size)
 }
 
-fn read_open(files: &Files, at: &str, id: &ObjectId, mut file: File, size: u64) -> Result<Vec<u8>, ObjectError> {
+fn read_open(
+    files: &Files,
+    at: &str,
+    id: &ObjectId,
+    trust: Trust,
+    mut file: File,
+    size: u64,
+) -> Result<Vec<u8>, ObjectError> {
     let mut bytes = Vec::with_capacity(size as usize + 1);
     file.read_to_end(&mut bytes).map_err(|e| FileError::new("read", files.path(at), e))?;
-    if ObjectId::of(&bytes) == *id { Ok(bytes) } else { Err(ObjectError::Damaged(*id)) }
+    if trust == Trust::Own || ObjectId::of(&bytes) == *id { Ok(bytes) } else { Err(ObjectError::Damaged(*id)) }
 }
 
 /// Hashes what passes, and ends with an error when it was not the object.
@@ -98,12 +119,30 @@ pub(crate) fn hash_file(mut file: &File, buffer: &mut Vec<u8>) -> io::Result<(Ob
     }
 }
 
+/// Opens an object at `at` to read parts of it. A small one is verified, of a large one only what is asked for is read.
+pub(crate) fn open_parts(
+    files: &Files,
+    at: &str,
+    id: &ObjectId,
+    trust: Trust,
+) -> Result<Box<dyn ObjectParts>, ObjectError> {
+    let (file, size) = open_file(files, at, id)?;
+    if size <= SMALL && trust == Trust::Verify {
+        return Ok(Box::new(Cursor::new(read_open(files, at, id, trust, file, size)?)));
+    }
+    Ok(Box::new(file))
+}
+
 impl ObjectSource for Store {
     fn open(&self, id: &ObjectId) -> Result<Box<dyn Read + Send>, ObjectError> {
-        open(self.files(), &layout::object(id), id)
+        open(self.files(), &layout::object(id), id, Trust::Verify)
     }
 
     fn read(&self, id: &ObjectId) -> Result<Vec<u8>, ObjectError> {
-        read(self.files(), &layout::object(id), id)
+        read(self.files(), &layout::object(id), id, Trust::Verify)
+    }
+
+    fn open_parts(&self, id: &ObjectId) -> Result<Box<dyn ObjectParts>, ObjectError> {
+        open_parts(self.files(), &layout::object(id), id, Trust::Verify)
     }
 }

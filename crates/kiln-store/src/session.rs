@@ -2,8 +2,8 @@
 //! own, so that nothing half-written is ever seen.
 //!
 //! A session holds the store's lock shared while it lives. With its first write it makes `staging/PID-N/` and holds
-//! `staging/PID-N/lock`; what it writes lies there under running numbers, readable by this session alone, until
-//! [`Session::flush`] publishes it. A folder whose lock is free belongs to nobody: whoever opens the store next removes
+//! `staging/PID-N/lock`; what it writes lies there under running numbers, in a few folders by turns, so that threads seldom
+//! wait for each other at one, until [`Session::flush`] publishes it. A folder whose lock is free belongs to nobody: whoever opens the store next removes
 //! it. A folder is made, and found dead, only under `staging/lock`, so a folder just made is never taken for a dead one.
 
 use std::collections::{HashMap, HashSet};
@@ -13,12 +13,13 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kiln_model::{ActionKey, Dir, ObjectError, ObjectId, ObjectSource, TreeId};
+use kiln_model::{ActionKey, Dir, ObjectError, ObjectId, ObjectParts, ObjectSource, TreeId};
 
 use crate::action::{self, ActionResult};
 use crate::files::{self, FileError, Files};
 use crate::gc::Alone;
 use crate::lock::{self, Kind};
+use crate::object::Trust;
 use crate::tree::{self, TreeError};
 use crate::{Store, layout, object};
 
@@ -56,14 +57,22 @@ pub struct Session {
 /// A staged file: its number in the session's folder, and its length.
 pub(crate) type Staged = (u64, u64);
 
+/// An object that is in the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) size: u64,
+    /// Is the file that lies there the very one that this session wrote?
+    pub(crate) trust: Trust,
+}
+
 /// What a session knows. Trees and records wait in `objects`, `trees` and `records` until they are published.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) objects: HashMap<ObjectId, Staged>,
     pub(crate) trees: HashMap<TreeId, Staged>,
     pub(crate) records: HashMap<ActionKey, (u64, ActionResult)>,
-    /// Objects seen in the store, with their lengths. They stay: this session keeps gc out.
-    pub(crate) known: HashMap<ObjectId, u64>,
+    /// Objects seen in the store. They stay: this session keeps gc out.
+    pub(crate) known: HashMap<ObjectId, Known>,
     /// Directories whose every object is there.
     pub(crate) complete: HashSet<TreeId>,
 }
@@ -75,6 +84,9 @@ impl Deref for Session {
         &self.store
     }
 }
+
+/// How many folders a session's files are spread over. A file system changes one folder at a time.
+const SHARDS: u64 = 8;
 
 /// The folder of a session.
 #[derive(Debug)]
@@ -88,7 +100,7 @@ pub(crate) struct Staging {
 
 impl Staging {
     pub(crate) fn path(&self, number: u64) -> String {
-        format!("{}/{number}", self.at)
+        format!("{}/{}/{number}", self.at, number % SHARDS)
     }
 
     pub(crate) fn next(&self) -> u64 {
@@ -114,6 +126,7 @@ impl Staging {
                 let locked = lock::try_lock(files, &lock, &path, Kind::Exclusive)?;
                 debug_assert!(locked, "nobody else looks at it while `staging/lock` is held");
                 let masked = files::permissions(&files.stat(&path)?) & 0o555 != 0o555;
+                (0..SHARDS).try_for_each(|shard| files.make_new_dir(&format!("{at}/{shard}")))?;
                 Ok(Self { at: at.clone(), _lock: lock, next: AtomicU64::new(0), masked })
             });
             if made.is_err() {
@@ -225,16 +238,19 @@ impl Session {
     fn find<T>(
         &self,
         id: &ObjectId,
-        read: impl Fn(&Files, &str, &ObjectId) -> Result<T, ObjectError>,
+        read: impl Fn(&Files, &str, &ObjectId, Trust) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
-        let staged = self.state().objects.get(id).copied();
+        let (staged, known) = {
+            let state = self.state();
+            (state.objects.get(id).copied(), state.known.get(id).copied())
+        };
         if let Some((number, _)) = staged {
-            match read(self.files(), &self.staging()?.path(number), id) {
+            match read(self.files(), &self.staging()?.path(number), id, Trust::Own) {
                 Err(ObjectError::Missing(_)) => {}
                 other => return other,
             }
         }
-        read(self.files(), &layout::object(id), id)
+        read(self.files(), &layout::object(id), id, known.map_or(Trust::Verify, |known| known.trust))
     }
 
     /// Is the object there, in the store or in this session?
@@ -247,7 +263,9 @@ impl Session {
     pub(crate) fn object_size(&self, id: &ObjectId) -> files::Result<Option<u64>> {
         {
             let state = self.state();
-            if let Some(size) = state.objects.get(id).map(|staged| staged.1).or(state.known.get(id).copied()) {
+            if let Some(size) =
+                state.objects.get(id).map(|staged| staged.1).or(state.known.get(id).map(|known| known.size))
+            {
                 return Ok(Some(size));
             }
         }
@@ -256,7 +274,7 @@ impl Session {
             return Ok(None);
         }
         let size = stat.st_size as u64;
-        self.state().known.insert(*id, size);
+        self.state().known.entry(*id).or_insert(Known { size, trust: Trust::Verify });
         Ok(Some(size))
     }
 
@@ -265,7 +283,7 @@ impl Session {
     /// # Errors
     /// When it is missing, of another length, or cannot be opened.
     pub fn object_file(&self, id: &ObjectId, size: u64) -> Result<File, ObjectError> {
-        self.find(id, |files, at, id| object::open_sized(files, at, id, size))
+        self.find(id, |files, at, id, _| object::open_sized(files, at, id, size))
     }
 
     /// Loads a tree and verifies it; see [`Store::tree`].
@@ -349,5 +367,9 @@ impl ObjectSource for Session {
 
     fn read(&self, id: &ObjectId) -> Result<Vec<u8>, ObjectError> {
         self.find(id, object::read)
+    }
+
+    fn open_parts(&self, id: &ObjectId) -> Result<Box<dyn ObjectParts>, ObjectError> {
+        self.find(id, object::open_parts)
     }
 }

@@ -11,12 +11,20 @@ pub struct Row {
     pub seconds: f64,
     pub memory: Option<u64>,
     pub beside: String,
+    /// What was promised of it, and whether that holds.
+    pub promise: Option<(String, bool)>,
 }
 
 impl Row {
     /// A line with nothing to compare with.
     pub fn new(what: impl Into<String>, seconds: f64, memory: Option<u64>) -> Self {
-        Self { what: what.into(), seconds, memory, beside: String::new() }
+        Self { what: what.into(), seconds, memory, beside: String::new(), promise: None }
+    }
+
+    /// With a promise in words, and whether it holds.
+    pub fn promised(mut self, text: impl Into<String>, holds: bool) -> Self {
+        self.promise = Some((text.into(), holds));
+        self
     }
 
     /// With what it is to be read beside.
@@ -73,8 +81,13 @@ fn peak(status: &str) -> u64 {
 
 /// The middle of several runs; the memory is the most that any held.
 pub fn median(times: usize, mut once: impl FnMut(usize) -> Outcome<Measured>) -> Outcome<Measured> {
-    let mut runs = (0..times).map(&mut once).collect::<Outcome<Vec<_>>>()?;
+    let runs = (0..times).map(&mut once).collect::<Outcome<Vec<_>>>()?;
+    Ok(middle(runs))
+}
+
+/// The middle of several measurements; the memory is the most that any held.
+pub fn middle(mut runs: Vec<Measured>) -> Measured {
     runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let memory = runs.iter().map(|run| run.memory).max().unwrap_or_default();
-    Ok(Measured { seconds: runs[runs.len() / 2].seconds, memory })
+    Measured { seconds: runs[runs.len() / 2].seconds, memory }
 }

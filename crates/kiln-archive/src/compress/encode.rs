@@ -1,7 +1,6 @@
 //! Encoders that give the same bytes for the same input.
 
 use std::io::{self, Write};
-use std::num::NonZero;
 
 use crate::Compression;
 
@@ -53,25 +52,12 @@ pub fn encoder<W: Write>(kind: Compression, writer: W, level: Level) -> io::Resu
     }))
 }
 
+/// On the caller's thread: layers are written several at once, and a thread behind each would only copy its bytes once
+/// more. The frame says nothing of the number of threads either way.
 fn zstd_encoder<W: Write>(writer: W, level: Level) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
     let mut encoder = zstd::stream::write::Encoder::new(writer, level.or(3, 1..=22))?;
     encoder.include_checksum(true)?;
-    // With workers the input is cut into jobs by size alone, with one as with many; without any it is not cut, and the
-    // bytes would differ. So there is always at least one.
-    encoder.multithread(1)?;
-    // Jobs of a fixed size: small enough that a layer of some MiB keeps two cores busy and that memory stays small.
-    encoder.set_parameter(zstd::stream::raw::CParameter::JobSize(4 << 20))?;
     Ok(encoder)
-}
-
-/// A zstd encoder on `workers` threads besides the caller's. Its output is that of [`encoder`], bit for bit.
-///
-/// # Errors
-/// When it cannot be set up.
-pub fn zstd_workers<W: Write>(writer: W, level: Level, workers: NonZero<u32>) -> io::Result<Encoder<W>> {
-    let mut encoder = zstd_encoder(writer, level)?;
-    encoder.multithread(workers.get())?;
-    Ok(Encoder(Inner::Zstd(encoder)))
 }
 
 impl<W: Write> Encoder<W> {

@@ -1,7 +1,7 @@
 //! Compressions: told apart by their first bytes, decoded and encoded as streams.
 //!
 //! Decoders take concatenated streams as the usual tools do and refuse truncated ones. Encoders are deterministic: the
-//! same bytes and level give the same output, whatever the number of workers, the machine or the time.
+//! same bytes and level give the same output, in whatever pieces they are written, on whatever machine, at whatever time.
 
 mod encode;
 mod gzip;
@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use liblzma::stream::{CONCATENATED, Error as XzError, Stream};
 
-pub use encode::{Encoder, Level, encoder, zstd_workers};
+pub use encode::{Encoder, Level, encoder};
 pub use gzip::Member as GzipMember;
 
 use crate::{BUFFER, LimitError};

@@ -80,6 +80,11 @@ pub trait Action: Any + Send + Sync {
         Resource::Processor
     }
 
+    /// How much work it is beside others of its kind: of those that may run, the heaviest goes first.
+    fn weight(&self) -> u64 {
+        0
+    }
+
     /// Does it tell of its own progress as it runs? Then the graph tells nothing of it.
     fn reports_itself(&self) -> bool {
         false

@@ -25,8 +25,9 @@ use super::{
 /// How long until a node that is being made elsewhere is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The highest goes first: the longest chain, then the earliest node.
-type Turn = (u32, Reverse<NodeId>);
+/// The highest goes first: the longest chain, then the most work, so that no long action is left for the end, then the
+/// earliest node.
+type Turn = (u32, u64, Reverse<NodeId>);
 
 #[derive(Default)]
 struct State {
@@ -38,6 +39,8 @@ struct State {
     keys: BTreeMap<NodeId, ActionKey>,
     /// Nodes in the hands of a thread.
     active: usize,
+    /// Threads that wait for a job.
+    idle: BTreeMap<Resource, usize>,
     stop: bool,
     failed: BTreeMap<NodeId, ActionError>,
     /// By node that was not tried: the failed node it needs.
@@ -72,7 +75,9 @@ struct Scheduler<'a> {
     committer: Committer<'a>,
     results: Vec<OnceLock<Arc<ActionResult>>>,
     state: Mutex<State>,
-    changed: Condvar,
+    /// What the threads of each resource wait at.
+    processor: Condvar,
+    network: Condvar,
 }
 
 pub(super) fn run(
@@ -84,7 +89,7 @@ pub(super) fn run(
 ) -> Result<Finished, GraphError> {
     let mut state = State { missing: plan.dependencies.iter().map(Vec::len).collect(), ..State::default() };
     for &node in plan.order.iter().filter(|node| plan.dependencies[node.index()].is_empty()) {
-        state.unresolved.push(turn(plan, node));
+        state.unresolved.push(turn(graph, plan, node));
     }
     let scheduler = Scheduler {
         graph,
@@ -95,23 +100,31 @@ pub(super) fn run(
         committer: Committer::new(session),
         results: (0..graph.nodes.len()).map(|_| OnceLock::new()).collect(),
         state: Mutex::new(state),
-        changed: Condvar::new(),
+        processor: Condvar::new(),
+        network: Condvar::new(),
     };
     std::thread::scope(|scope| {
-        let places = [(Resource::Processor, options.jobs), (Resource::Network, options.connections)];
         let scheduler = &scheduler;
-        for (resource, width) in places {
-            // More threads than nodes would only wait.
-            for _ in 0..width.get().min(plan.order.len()) {
-                scope.spawn(move || scheduler.work(resource));
+        let flusher = scope.spawn(|| scheduler.publish());
+        // Ends also when what follows panics, or the scope would wait for the flusher for ever.
+        let end = scheduler.committer.end_when_dropped();
+        std::thread::scope(|scope| {
+            for (resource, width) in [(Resource::Processor, options.jobs), (Resource::Network, options.connections)] {
+                // More threads than nodes would only wait.
+                for _ in 0..width.get().min(plan.order.len()) {
+                    scope.spawn(move || scheduler.work(resource));
+                }
             }
-        }
+        });
+        drop(end);
+        // A panic there is one of the store's, and goes on here.
+        flusher.join().unwrap_or_else(|panic| resume_unwind(panic));
     });
     scheduler.finish()
 }
 
-fn turn(plan: &Plan, node: NodeId) -> Turn {
-    (plan.height[node.index()], Reverse(node))
+fn turn(graph: &Graph, plan: &Plan, node: NodeId) -> Turn {
+    (plan.height[node.index()], graph.action(node).map_or(0, super::Action::weight), Reverse(node))
 }
 
 impl Scheduler<'_> {
@@ -127,7 +140,7 @@ impl Scheduler<'_> {
                 state.stop = true;
             }
             if state.stop {
-                self.changed.notify_all();
+                self.wake_all();
                 return;
             }
             let Some(job) = self.next(&mut state, resource) else {
@@ -136,15 +149,21 @@ impl Scheduler<'_> {
                     && state.elsewhere.is_empty()
                     && state.ready.values().all(BinaryHeap::is_empty);
                 if nothing_left {
-                    self.changed.notify_all();
+                    self.wake_all();
                     return;
                 }
+                *state.idle.entry(resource).or_default() += 1;
+                if resource == Resource::Processor {
+                    self.committer.idle();
+                }
                 // The time-out is for what changes without a notice: other processes' locks and the wish to stop.
-                let waited = self.changed.wait_timeout(state, LOOK_AGAIN);
+                let waited = self.waiting(resource).wait_timeout(state, LOOK_AGAIN);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                *state.idle.entry(resource).or_default() -= 1;
                 continue;
             };
             state.active += 1;
+            self.wake(&state);
             drop(state);
             let (Job::Resolve(node) | Job::Make(node, _)) = job;
             let outcome = catch_unwind(AssertUnwindSafe(|| self.perform(&job)));
@@ -157,20 +176,56 @@ impl Scheduler<'_> {
                     state.panic.get_or_insert(panic);
                 }
             }
-            self.changed.notify_all();
+        }
+    }
+
+    fn waiting(&self, resource: Resource) -> &Condvar {
+        match resource {
+            Resource::Processor => &self.processor,
+            Resource::Network => &self.network,
+        }
+    }
+
+    fn wake_all(&self) {
+        self.processor.notify_all();
+        self.network.notify_all();
+    }
+
+    /// Wakes as many threads as there are jobs that nobody took. Who calls has taken his own already.
+    fn wake(&self, state: &State) {
+        let ready = |resource| state.ready.get(&resource).map_or(0, BinaryHeap::len);
+        let idle = |resource| state.idle.get(&resource).copied().unwrap_or_default();
+        let wake = |resource, jobs: usize| {
+            let woken = jobs.min(idle(resource));
+            (0..woken).for_each(|_| self.waiting(resource).notify_one());
+            jobs - woken
+        };
+        // Any thread can resolve a node; those of the network do when all others are busy.
+        let left = wake(Resource::Processor, state.unresolved.len() + ready(Resource::Processor));
+        wake(Resource::Network, left.min(state.unresolved.len()) + ready(Resource::Network));
+    }
+
+    /// The thread that flushes, so that no thread that works waits for the disk.
+    fn publish(&self) {
+        while self.committer.wait() {
+            if let Err(fault) = self.committer.flush() {
+                let mut state = self.state();
+                state.fault.get_or_insert(fault);
+                state.stop = true;
+            }
         }
     }
 
     fn next(&self, state: &mut State, resource: Resource) -> Option<Job> {
         // Keys first: they are cheap, and what they find decides what is worth running.
-        if let Some((_, Reverse(node))) = state.unresolved.pop() {
+        if let Some((_, _, Reverse(node))) = state.unresolved.pop() {
             return Some(Job::Resolve(node));
         }
         let now = Instant::now();
         let due = state.elsewhere.iter().position(|(at, node)| *at <= now && self.resource(*node) == resource);
         let node = match due {
             Some(place) => state.elsewhere.remove(place).1,
-            None => state.ready.get_mut(&resource)?.pop()?.1.0,
+            None => state.ready.get_mut(&resource)?.pop()?.2.0,
         };
         Some(Job::Make(node, state.keys[&node]))
     }
@@ -209,7 +264,7 @@ impl Scheduler<'_> {
 
     fn make(&self, node: NodeId, key: ActionKey) -> Result<Outcome, GraphError> {
         let Some(lock) = self.session.store().try_lock_action(&key).map_err(store_error)? else {
-            self.committer.flush()?;
+            self.committer.hurry();
             return Ok(Outcome::Elsewhere);
         };
         // Whoever had the lock before may have made it.
@@ -257,7 +312,7 @@ impl Scheduler<'_> {
             }
             Outcome::Missing(key) => {
                 state.keys.insert(node, key);
-                state.ready.entry(self.resource(node)).or_default().push(turn(self.plan, node));
+                state.ready.entry(self.resource(node)).or_default().push(turn(self.graph, self.plan, node));
             }
             Outcome::Elsewhere => state.elsewhere.push((Instant::now() + LOOK_AGAIN, node)),
             Outcome::Failed(error) => {
@@ -279,7 +334,7 @@ impl Scheduler<'_> {
             let missing = &mut state.missing[above.index()];
             *missing -= 1;
             if *missing == 0 {
-                state.unresolved.push(turn(self.plan, above));
+                state.unresolved.push(turn(self.graph, self.plan, above));
             }
         }
     }

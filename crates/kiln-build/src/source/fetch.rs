@@ -55,6 +55,10 @@ impl Action for FetchAction {
         Resource::Network
     }
 
+    fn weight(&self) -> u64 {
+        self.request.expect.size().unwrap_or_default()
+    }
+
     fn reports_itself(&self) -> bool {
         true
     }

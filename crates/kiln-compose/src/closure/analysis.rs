@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read};
+use std::io::Read as _;
 
 use kiln_model::elf::{self, ElfInfo};
 use kiln_model::{Dir, Entry, FileEntry, ObjectError, ObjectId, ObjectSource};
@@ -76,15 +76,16 @@ pub fn analyse(tree: &Dir, source: &dyn ObjectSource) -> Result<TreeAnalysis, An
 const SHEBANG: u64 = 256;
 
 fn read_kind(id: &ObjectId, source: &dyn ObjectSource) -> Result<ObjectKind, ObjectError> {
+    let mut object = source.open_parts(id)?;
     let mut head = Vec::new();
-    source.open(id)?.take(SHEBANG).read_to_end(&mut head)?;
+    (&mut object).take(SHEBANG).read_to_end(&mut head)?;
     if let Some(line) = head.strip_prefix(b"#!") {
         return Ok(script(line));
     }
     if !head.starts_with(b"\x7fELF") {
         return Ok(ObjectKind::Other);
     }
-    match elf::read_stream(|| source.open(id).map_err(io::Error::other)) {
+    match elf::read_seekable(object) {
         Ok(Some(info)) => Ok(ObjectKind::Elf(info)),
         Ok(None) => Ok(ObjectKind::Other),
         Err(elf::ElfError::Io(error)) => Err(error.into()),

@@ -258,6 +258,8 @@ impl<'a> Decoder<'a> {
         if encode(&dir) != bytes {
             return Err(DecodeError::NotCanonical(id));
         }
+        // Its parent's encoding asks for this, and need not encode it once more.
+        let _ = dir.id.set((id, bytes.len() as u64));
         let dir = Arc::new(dir);
         self.done.insert(id, Arc::clone(&dir));
         Ok(dir)

@@ -37,10 +37,12 @@ impl Message {
     }
 
     fn digest(&mut self, field: u32, digest: &Digest, size: u64) {
-        let mut message = Self::default();
-        message.bytes(1, digest.to_hex().as_bytes());
-        message.number(2, size);
-        self.bytes(field, &message.0);
+        let digits = digest.digits();
+        let size_length = if size == 0 { 0 } else { 1 + varint_length(size) };
+        self.varint(u64::from(field << 3 | 2));
+        self.varint((2 + digits.len() + size_length) as u64);
+        self.bytes(1, &digits);
+        self.number(2, size);
     }
 
     fn properties(&mut self, field: u32, mut list: Vec<(String, String)>, mode: Option<u16>) {
@@ -62,6 +64,11 @@ impl Message {
         }
         self.bytes(field, &message.0);
     }
+}
+
+/// How many bytes a number takes.
+const fn varint_length(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
 fn properties(meta: &Meta) -> Vec<(String, String)> {

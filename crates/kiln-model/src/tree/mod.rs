@@ -17,7 +17,7 @@ mod walk;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::path::PathError;
+use crate::path::{PathError, check_component};
 use crate::{ObjectId, TreeId, TreePath};
 
 pub use decode::{DecodeError, decode};
@@ -232,7 +232,7 @@ impl Dir {
     /// # Errors
     /// When `name` is not one component.
     pub fn set_entry(&mut self, name: &str, entry: Entry) -> Result<Option<Entry>, PathError> {
-        TreePath::root().join(name)?;
+        check_component(name)?;
         self.id = OnceLock::new();
         Ok(self.entries.insert(name.into(), entry))
     }

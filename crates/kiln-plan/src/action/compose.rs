@@ -1,10 +1,11 @@
 //! Composing packages to the root of a build sandbox or to an image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
-use kiln_build::package::{RECORD, TREE, package_record, recipes_needed};
+use kiln_build::package::{TREE, recipes_needed, record_object};
 use kiln_compose::closure::TreeAnalysis;
 use kiln_compose::{
     AccountIds, Composition, ImageFile, LayerName, Member, OsRelease, Overlay, closure, compose, prepare,
@@ -18,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::hinted;
 use super::import::{ANALYSIS, put_json};
+use crate::parallel;
+use crate::records::Records;
 use crate::relations;
 use crate::rules::Rules;
 use crate::tools::{ToolPlace, Tools};
@@ -92,8 +95,8 @@ pub struct ComposeAction {
     pub locked: Arc<AccountIds>,
     /// The rules that stand for hooks.
     pub rules: Arc<Rules>,
-    /// Where records of packages are read from, already when the key is made.
-    pub session: Arc<Session>,
+    /// The records of packages, which are read already when the key is made.
+    pub records: Arc<Records>,
     /// What finalizers run their tools with.
     pub tools: ToolPlace,
 }
@@ -224,22 +227,8 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(&bytes).map_err(ActionError::new)
 }
 
-/// A package that goes in.
-struct Chosen {
-    record_id: ObjectId,
-    record: PackageRecord,
-    analysis: Arc<TreeAnalysis>,
-}
-
 /// Packages that go in, each with the node whose result it is in, and its part of it.
 type Choice = BTreeMap<PackageRef, (NodeId, Option<PartName>)>;
-
-/// The object that holds a package's record.
-fn record_object(result: &ActionResult, part: Option<&PartName>) -> Result<ObjectId, ActionError> {
-    let name = part.map_or_else(|| RECORD.to_owned(), |part| format!("{RECORD}:{part}"));
-    let found = result.objects.get(&name).map(|(object, _)| *object);
-    found.ok_or_else(|| ActionError::message(format!("a result has no `{name}`")))
-}
 
 impl ComposeAction {
     /// The packages that the project builds and that go in, with what they turned out to need.
@@ -268,16 +257,16 @@ impl ComposeAction {
 
     /// The packages that go in, by name. Cheap where nothing is built: records are read only to follow what built
     /// packages need.
-    fn choose(&self, session: &Session, inputs: &Inputs) -> Result<Choice, ActionError> {
+    fn choose(&self, inputs: &Inputs) -> Result<Choice, ActionError> {
         let mut chosen: Choice = BTreeMap::new();
         for member in &self.members {
             chosen.insert(reference(member), (member.node, None));
         }
         let mut wanted: BTreeSet<(OriginName, PackageName)> = BTreeSet::new();
         for (node, part) in self.choose_built(inputs)? {
-            let record = package_record(session, inputs.get(node), part.as_ref())?;
+            let record = self.records.get(inputs.get(node), part.as_ref())?;
             wanted.extend(record.runtime.iter().map(|pinned| (pinned.origin.clone(), pinned.name.clone())));
-            chosen.insert(PackageRef::Recipe(record.name), (node, part));
+            chosen.insert(PackageRef::Recipe(record.name.clone()), (node, part));
         }
         let have =
             |key: &(OriginName, PackageName)| chosen.contains_key(&PackageRef::Origin(key.0.clone(), key.1.clone()));
@@ -287,15 +276,15 @@ impl ComposeAction {
         }
         let mut records = Vec::with_capacity(self.candidates.len());
         for candidate in &self.candidates {
-            records.push((candidate, package_record(session, inputs.get(candidate.node), None)?));
+            records.push((candidate, self.records.get(inputs.get(candidate.node), None)?));
         }
-        let available: Vec<&PackageRecord> = records.iter().map(|(_, record)| record).collect();
+        let available: Vec<&PackageRecord> = records.iter().map(|(_, record)| &**record).collect();
         let mut roots = Vec::new();
         for (origin, name) in &wanted {
             let found = records.iter().find(|(member, _)| member.origin == *origin && member.name == *name);
             let missing =
                 || ActionError::message(format!("`{origin}:{name}`, which a built package needs, is not locked"));
-            roots.push(&found.ok_or_else(missing)?.1);
+            roots.push(&*found.ok_or_else(missing)?.1);
         }
         let place = "the build environment that it was found in";
         let brought = relations::closure(roots, &available, place).map_err(hinted(relations::RelationsError::hint))?;
@@ -307,20 +296,27 @@ impl ComposeAction {
         Ok(chosen)
     }
 
-    fn load(&self, session: &Session, inputs: &Inputs) -> Result<BTreeMap<PackageRef, Chosen>, ActionError> {
-        let mut loaded = BTreeMap::new();
-        for (reference, (node, part)) in self.choose(session, inputs)? {
-            let result = inputs.get(node);
-            let record = package_record(session, result, part.as_ref())?;
+    /// The packages that go in, in the order of their names, each with the digest of its record.
+    fn load(
+        &self,
+        session: &Session,
+        inputs: &Inputs,
+        jobs: NonZeroUsize,
+    ) -> Result<Vec<(ObjectId, Member)>, ActionError> {
+        let choice: Vec<_> = self.choose(inputs)?.into_iter().collect();
+        parallel::map(jobs, &choice, |(_, (node, part))| {
+            let result = inputs.get(*node);
+            let record = PackageRecord::clone(&*self.records.get(result, part.as_ref())?);
             // What was built here has none: its few files are read when they are checked.
             let analysis = match result.objects.get(ANALYSIS) {
                 Some((object, _)) => read_json(session, object)?,
                 None => TreeAnalysis::default(),
             };
             let record_id = record_object(result, part.as_ref())?;
-            loaded.insert(reference, Chosen { record_id, record, analysis: Arc::new(analysis) });
-        }
-        Ok(loaded)
+            let tree = session.tree(record.tree).map_err(hinted(kiln_store::TreeError::hint))?;
+            let member = prepare(record, tree, self.rules.set(), session).map_err(ActionError::new)?;
+            Ok((record_id, member.with_analysis(Arc::new(analysis))))
+        })
     }
 
     /// Composes, without keeping anything but objects.
@@ -332,17 +328,14 @@ impl ComposeAction {
         session: &Session,
         inputs: &Inputs,
         reporter: &dyn Reporter,
+        jobs: NonZeroUsize,
     ) -> Result<(Composition, Composed), ActionError> {
-        let chosen = self.load(session, inputs)?;
+        let (record_ids, members): (Vec<ObjectId>, Vec<Member>) = self.load(session, inputs, jobs)?.into_iter().unzip();
         let place = if self.is_image { "the image" } else { "the environment" };
-        let imported: Vec<&PackageRecord> = chosen.values().map(|c| &c.record).filter(|r| r.origin.is_some()).collect();
+        let imported: Vec<&PackageRecord> = members.iter().map(|m| &m.record).filter(|r| r.origin.is_some()).collect();
         relations::verify(&imported, place).map_err(hinted(relations::RelationsError::hint))?;
         let mut request = kiln_compose::Request::new(self.architecture);
-        for chosen in chosen.values() {
-            let tree = session.tree(chosen.record.tree).map_err(hinted(kiln_store::TreeError::hint))?;
-            let member = prepare(chosen.record.clone(), tree, self.rules.set(), session).map_err(ActionError::new)?;
-            request.members.push(member.with_analysis(Arc::clone(&chosen.analysis)));
-        }
+        request.members = members;
         let content = &*self.content;
         request.files = content.files.clone();
         request.overlays = content.overlays.clone();
@@ -370,23 +363,24 @@ impl ComposeAction {
         for layer in &composition.layers {
             let comment = match &layer.name {
                 LayerName::Package(package) => {
-                    let version = chosen.get(package).map_or("", |chosen| chosen.record.version.as_str());
+                    let found = request.members.iter().find(|member| member.reference() == *package);
+                    let version = found.map_or("", |member| member.record.version.as_str());
                     format!("{package} {version}")
                 }
                 other => other.to_string(),
             };
             layers.push(LayerTree { name: layer.name.clone(), tree: put(&layer.tree)?, comment });
         }
-        let package = |(package, chosen): (&PackageRef, &Chosen)| ComposedPackage {
-            package: package.clone(),
-            version: chosen.record.version.clone(),
-            record: chosen.record_id,
-            tree: chosen.record.tree,
+        let package = |(record, member): (&ObjectId, &Member)| ComposedPackage {
+            package: member.reference(),
+            version: member.record.version.clone(),
+            record: *record,
+            tree: member.record.tree,
         };
         let composed = Composed {
             tree: put(&composition.tree)?,
             layers,
-            packages: chosen.iter().map(package).collect(),
+            packages: record_ids.iter().zip(&request.members).map(package).collect(),
             allotted: composition.allotted.clone(),
             notes,
         };
@@ -467,7 +461,6 @@ impl Action for ComposeAction {
     }
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
-        let session = &*self.session;
         let mut key = KeyBuilder::new("compose/1")
             .field("composer", kiln_compose::VERSION.to_le_bytes())
             .field("hooks", kiln_compose::HOOKS_VERSION.to_le_bytes())
@@ -475,7 +468,7 @@ impl Action for ComposeAction {
             .field("image", [u8::from(self.is_image)])
             .field("rules", self.rules.digest().as_bytes());
         let mut members = Vec::new();
-        for (reference, (node, part)) in self.choose(session, inputs)? {
+        for (reference, (node, part)) in self.choose(inputs)? {
             let record = record_object(inputs.get(node), part.as_ref())?;
             members.push(format!("{reference} {}", record.to_hex()));
         }
@@ -503,7 +496,7 @@ impl Action for ComposeAction {
     }
 
     fn run(&self, context: &Context<'_>, inputs: &Inputs) -> Result<ActionResult, ActionError> {
-        let (_, composed) = self.composition(context.session, inputs, context.reporter)?;
+        let (_, composed) = self.composition(context.session, inputs, context.reporter, context.jobs)?;
         let mut result = ActionResult { trees: [(TREE.to_owned(), composed.tree)].into(), ..ActionResult::default() };
         for (index, layer) in composed.layers.iter().enumerate() {
             result.trees.insert(format!("layer.{index:04}"), layer.tree);

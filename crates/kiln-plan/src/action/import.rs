@@ -26,6 +26,8 @@ pub struct ImportAction {
     pub origin: OriginName,
     /// The node that brought the file.
     pub file: NodeId,
+    /// Its length.
+    pub size: u64,
 }
 
 impl Action for ImportAction {
@@ -43,6 +45,10 @@ impl Action for ImportAction {
 
     fn dependencies(&self) -> Vec<NodeId> {
         vec![self.file]
+    }
+
+    fn weight(&self) -> u64 {
+        self.size
     }
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {

@@ -1,9 +1,6 @@
 //! The layers of an image: planned together, written one by one, each kept by what is in it.
 
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
 use kiln_compose::LayerName;
@@ -14,6 +11,7 @@ use kiln_store::{ActionResult, Session};
 
 use super::compose::Composed;
 use super::hinted;
+use crate::parallel;
 
 /// The object that lists the layers, bottom first.
 pub const LAYERS: &str = "layers";
@@ -71,34 +69,22 @@ impl Action for LayersAction {
             })
             .collect::<Result<Vec<LayerInput>, ActionError>>()?;
         let plan = plan_layers(&parts, self.budget);
-        let written: Vec<Mutex<Option<Result<WrittenLayer, ActionError>>>> =
-            plan.iter().map(|_| Mutex::default()).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(group) = plan.get(index) else { return };
-                if context.cancel.is_cancelled() {
-                    return;
-                }
-                let layer = group.tree(&parts).map_err(ActionError::new).and_then(|tree| {
-                    let info = write(context, self.compression, &tree)?;
-                    Ok(WrittenLayer { info, comment: group.comment(&parts) })
-                });
-                *written[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(layer);
+        // The largest first, so that none is left for the end when only one thread has work.
+        let mut order: Vec<usize> = (0..plan.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(plan[index].size(&parts)));
+        let mut written = parallel::map(context.jobs, &order, |&index| {
+            if context.cancel.is_cancelled() {
+                return Err(ActionError::message("stopped"));
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..context.jobs.get() {
-                scope.spawn(work);
-            }
-            work();
-        });
+            let group = &plan[index];
+            let tree = group.tree(&parts).map_err(ActionError::new)?;
+            let info = write(context, self.compression, &tree)?;
+            Ok((index, WrittenLayer { info, comment: group.comment(&parts) }))
+        })?;
+        written.sort_by_key(|(index, _)| *index);
         let mut layers = Vec::with_capacity(plan.len());
         let mut result = ActionResult::default();
-        for (index, slot) in written.into_iter().enumerate() {
-            let slot = slot.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let layer = slot.ok_or_else(|| ActionError::message("stopped"))??;
+        for (index, layer) in written {
             let blob = kiln_model::ObjectId(layer.info.digest);
             result.objects.insert(format!("{BLOB}.{index:04}"), (blob, layer.info.size));
             layers.push(layer);
