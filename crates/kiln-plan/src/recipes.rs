@@ -295,6 +295,7 @@ impl<'a> Recipes<'a> {
             facts,
             added,
             limits: limits(recipe),
+            project: self.workspace.folder.clone(),
             work: self.services.work.clone(),
             executor: Arc::new(Sandboxed),
         }))
@@ -342,7 +343,9 @@ impl<'a> Recipes<'a> {
                     subject: name.clone(),
                 };
                 let fetcher = Arc::clone(&self.services.fetcher);
-                let file = graph.add(FetchAction { request, fetcher, gone: None, work });
+                let place =
+                    Some(format!("{}:{}", self.workspace.project.sources.path(source.place.file), source.place.line));
+                let file = graph.add(FetchAction { request, fetcher, gone: None, place, work });
                 graph.add(UnpackAction {
                     name,
                     file,
