@@ -63,7 +63,8 @@ impl Workplace {
                 // Locks and Git's configuration are a few bytes that come with something else.
                 cleaned.entries += u64::from(bytes > 0 && path.extension().is_none_or(|extension| extension != "lock"));
                 if !options.dry_run {
-                    remove_all(&path).map_err(|source| WorkError::new("remove", &path, source))?;
+                    let removed = if found.is_dir() { remove_all(&path) } else { fs::remove_file(&path) };
+                    removed.map_err(|source| WorkError::new("remove", &path, source))?;
                 }
             }
         }
