@@ -29,8 +29,9 @@ pub(super) fn package(
     let mut forbidden =
         vec![Forbidden::inside("/build"), Forbidden::for_links("/out"), Forbidden::of_this_machine(&here)];
     // What the project's own files say can come to be in the package, and so can what a tool was given.
-    let folders = [Some(build.project.as_path()), build.work.root().parent()];
-    forbidden.extend(folders.into_iter().flatten().filter_map(Forbidden::folder_here));
+    let project = [std::path::absolute(&build.project).ok(), build.project.canonicalize().ok()];
+    let folders = project.iter().flatten().map(std::path::PathBuf::as_path).chain(build.work.root().parent());
+    forbidden.extend(folders.filter_map(Forbidden::folder_here));
     let mut installed = ingest(&out, context.session, context.jobs, Whose::Kiln(&forbidden))?;
     if installed.tree.is_empty() {
         return Err(OutputError::Empty);
