@@ -42,7 +42,9 @@ impl PackageError {
         match self {
             Self::Write(error) => error.hint(),
             Self::Absent(_) => None,
-            Self::Object(_) | Self::Record(_) => Some("`kiln fsck` finds and mends damage of the store".to_owned()),
+            Self::Object(_) | Self::Record(_) => {
+                Some("`kiln fsck --repair` finds and mends damage of the store".to_owned())
+            }
         }
     }
 }

@@ -275,6 +275,27 @@ fn memory_is_limited() {
 }
 
 #[test]
+fn memory_is_limited_for_all_processes_together() {
+    let mut sandbox = sandbox(
+        "perl -e 'for (1..8) { if (!fork) { my $x = \"x\" x 60000000; sleep 60; exit } } 1 while wait > 0; print qq(all done\\n)'",
+    );
+    sandbox.limits.memory = Some(200 << 20);
+    let (finished, log) = run(&sandbox);
+    assert_eq!(finished.exit, Exit::OutOfMemory(200 << 20), "{log}");
+    assert!(finished.exit.to_string().contains("more than 200 MiB of memory"));
+}
+
+#[test]
+fn memory_that_processes_share_counts_once() {
+    let mut sandbox = sandbox(
+        "perl -e 'my $x = \"x\" x 60000000; for (1..8) { if (!fork) { sleep 1; exit } } 1 while wait > 0; print qq(all done\\n)'",
+    );
+    sandbox.limits.memory = Some(200 << 20);
+    let (finished, log) = run(&sandbox);
+    assert_eq!((finished.exit, log.as_str()), (Exit::Code(0), "all done\n"));
+}
+
+#[test]
 fn the_number_of_processes_is_limited() {
     let mut sandbox = sandbox(
         "perl -e 'my $n = 0; while ($n < 500) { my $p = fork; last unless defined $p; if (!$p) { sleep 1000 } $n++ } print $n'",

@@ -41,6 +41,7 @@ fn fetch(bench: &Bench, graph: &mut Graph, path: &Path, sha256: Digest) -> NodeI
         },
         fetcher: Arc::new(Fetcher::new(FetchOptions { offline: true, ..FetchOptions::default() })),
         gone: None,
+        place: Some("packages/a/package.yaml:3".to_owned()),
         work: bench.work.clone(),
     })
 }

@@ -57,6 +57,12 @@ fn scripts_need_their_interpreter_and_links_their_target() {
             ("/usr/bin/lost", "#!/usr/bin/perl -w\n"),
             ("/usr/bin/gone", "-> /opt/gone"),
             ("/usr/share/doc/x/gone", "-> /opt/gone"),
+            ("/usr/share/x/over", "-> ../doc/x/gone"),
+            ("/etc/state", "-> /var/lib/x/state"),
+            ("/usr/share/x/state", "-> /etc/state"),
+            ("/usr/share/x/socket", "-> /etc/here/socket"),
+            ("/etc/here", "-> /run"),
+            ("/run/lock/x", "there"),
             ("/etc/mtab", "-> ../proc/self/mounts"),
             ("/usr/bin/around", "-> around"),
         ],
@@ -66,7 +72,11 @@ fn scripts_need_their_interpreter_and_links_their_target() {
     assert_eq!(of("/usr/bin/fine"), None);
     assert_eq!(of("/usr/bin/lost"), Some(Severity::Warning));
     assert_eq!(of("/usr/bin/gone"), Some(Severity::Error));
-    assert_eq!(of("/usr/share/doc/x/gone"), Some(Severity::Note));
+    assert_eq!(of("/usr/share/doc/x/gone"), Some(Severity::Warning));
+    assert_eq!(of("/usr/share/x/over"), Some(Severity::Warning), "a link to a link that leads nowhere");
+    for later in ["/etc/state", "/usr/share/x/state", "/usr/share/x/socket"] {
+        assert_eq!(of(later), None, "{later}: what appears at run time may be behind other links");
+    }
     assert_eq!(of("/etc/mtab"), None, "what appears at run time is not missing");
     assert_eq!(of("/usr/bin/around"), Some(Severity::Error), "a circle leads nowhere");
 }

@@ -77,6 +77,8 @@ pub enum FetchError {
         subject: String,
         /// The bound.
         limit: u64,
+        /// Is the bound what was pinned, rather than one for all?
+        is_pinned: bool,
     },
     /// Other bytes came than those pinned.
     #[error("`{url}` is not the pinned {subject}: wanted sha256 {}, got {}", .wanted.to_hex(), .got.to_hex())]
@@ -196,25 +198,79 @@ impl FetchError {
         }
     }
 
+    /// Is there no room for it?
+    pub(crate) fn is_of_a_full_disk(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Offline { .. } => "run once without `--offline`, or keep the bytes in the repository with `kiln vendor`".to_owned(),
+            Self::Offline { .. } => "run once without `--offline`: what has been fetched stays in the store".to_owned(),
             Self::WrongDigest { .. } | Self::WrongSize { .. } => {
                 "the file changed since it was locked, or something on the way alters it; if the change is wanted, pin the new digest".to_owned()
             }
             Self::Status { status: 401 | 403 | 407, .. } => "check that the URL, and the credentials in it, are right".to_owned(),
-            Self::Status { status: 404 | 410, .. } => "the server no longer has this file; check the URL, or fetch from a cache".to_owned(),
+            Self::Status { status: 404 | 410, .. } => "the server does not have this file (any more); check its address".to_owned(),
+            Self::Status { status: 429 | 500..=599, .. } => {
+                "the server has trouble of its own: try again later, or give another place that has the file".to_owned()
+            }
+            Self::Status { .. } => "open the address in a browser: the server has no file to give there".to_owned(),
+            Self::Unsupported { .. } => "give the address that the file itself is at, with `https://`".to_owned(),
+            Self::Truncated { .. } => {
+                "the server or something on the way broke off; what has come so far is kept: try again".to_owned()
+            }
+            Self::TooLarge { is_pinned: true, .. } => {
+                "the server has another file at this address, or the lock has a wrong size: `kiln lock --update NAME` pins what is there"
+                    .to_owned()
+            }
+            Self::TooLarge { is_pinned: false, .. } => {
+                "look whether the address is right; if it is, allow more with `largest_download: 8GiB` in `~/.config/kiln/config.yaml`"
+                    .to_owned()
+            }
             Self::Stalled { .. } | Self::Connection { .. } => {
                 "check the network and the proxy settings; what has come so far is kept and taken up again".to_owned()
             }
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "free some space, then try again: what has come so far is kept".to_owned()
+                "free some space on the file system of that folder (`kiln gc` cleans the store), then try again".to_owned()
             }
             Self::EveryPlace { attempts, .. } => attempts.iter().find_map(Self::hint)?,
             Self::Several(errors) => errors.iter().find_map(Self::hint)?,
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_of_a_server_comes_with_a_way_out_that_there_is() {
+        let url = || "https://example.org/x".to_owned();
+        let status = |status| FetchError::Status { url: url(), status, retry_after: None };
+        let large = |is_pinned| FetchError::TooLarge { url: url(), subject: "x".to_owned(), limit: 5, is_pinned };
+        let failures = [
+            FetchError::Offline { subject: "x".to_owned(), url: url() },
+            FetchError::Unsupported { url: url(), why: "it redirects on and on".to_owned() },
+            status(403),
+            status(404),
+            status(418),
+            status(500),
+            status(503),
+            FetchError::Connection { url: url(), source: "refused".into() },
+            FetchError::Stalled { url: url(), after: Duration::from_secs(20), least: 1 },
+            FetchError::Truncated { url: url(), got: 1, wanted: 2 },
+            large(true),
+            large(false),
+        ];
+        for failure in &failures {
+            let hint = failure.hint().unwrap_or_else(|| panic!("{failure} has no hint"));
+            assert!(!hint.contains("vendor") && !hint.contains("a cache"), "{hint}");
+        }
+        assert_ne!(large(true).hint(), large(false).hint());
+        let all = FetchError::EveryPlace { subject: "x".to_owned(), attempts: failures.into() };
+        assert!(all.hint().is_some());
     }
 }

@@ -106,7 +106,9 @@ impl Fetcher {
                 Ok(fetched)
             }
             Err(error) => {
-                if partial.len() == 0 || matches!(request.expect, Expect::AtMost(_)) {
+                // What filled the disk without a known end may never end.
+                let endless = request.expect.size().is_none() && error.is_of_a_full_disk();
+                if partial.len() == 0 || endless || matches!(request.expect, Expect::AtMost(_)) {
                     partial.discard();
                 }
                 Err(error)
@@ -236,14 +238,19 @@ impl Fetcher {
             }
         }
         validator.clone_from(&body.validator);
+        let is_pinned = request.expect.size().is_some();
         if body.total.is_some_and(|total| total > limit) {
-            return Err(FetchError::TooLarge { url: shown(url), subject: request.subject.clone(), limit });
+            return Err(FetchError::TooLarge { url: shown(url), subject: request.subject.clone(), limit, is_pinned });
         }
         if let (Some(total), Some(wanted)) = (body.total, request.expect.size())
             && total != wanted
         {
             let subject = request.subject.clone();
             return Err(FetchError::WrongSize { url: shown(url), subject, wanted, got: total });
+        }
+        // Said before anything comes, rather than when the disk is full of it.
+        if let Some(total) = body.total {
+            sink.has_room_for(total)?;
         }
         self.pump(request, url, body, sink, limit, task, watch)
     }
@@ -272,7 +279,13 @@ impl Fetcher {
                 Err(error) => return Err(self.broken(url, sink.len(), body.total, error)),
             };
             if sink.len() + read as u64 > limit {
-                return Err(FetchError::TooLarge { url: shown(url), subject: request.subject.clone(), limit });
+                let is_pinned = request.expect.size().is_some();
+                return Err(FetchError::TooLarge {
+                    url: shown(url),
+                    subject: request.subject.clone(),
+                    limit,
+                    is_pinned,
+                });
             }
             sink.append(&buffer[..read])?;
             task.progress(sink.len());

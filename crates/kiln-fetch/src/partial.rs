@@ -23,6 +23,8 @@ pub(crate) trait Sink {
     fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError>;
     /// The digest of all it has.
     fn digest(&self) -> Digest;
+    /// Can it come to have so many?
+    fn has_room_for(&self, total: u64) -> Result<(), FetchError>;
 }
 
 /// Reads a whole file through a hasher.
@@ -118,6 +120,16 @@ impl Sink for Partial {
     fn digest(&self) -> Digest {
         self.hasher.clone().finish()
     }
+
+    fn has_room_for(&self, total: u64) -> Result<(), FetchError> {
+        // A file system that does not tell is found out by writing.
+        let Ok(free) = rustix::fs::fstatvfs(&self.file) else { return Ok(()) };
+        let free = free.f_bavail.saturating_mul(free.f_frsize);
+        if total.saturating_sub(self.len) <= free {
+            return Ok(());
+        }
+        Err(fault("write", &self.path)(io::ErrorKind::StorageFull.into()))
+    }
 }
 
 /// Bytes in memory.
@@ -141,5 +153,9 @@ impl Sink for Memory {
 
     fn digest(&self) -> Digest {
         Digest::of(&self.0)
+    }
+
+    fn has_room_for(&self, _: u64) -> Result<(), FetchError> {
+        Ok(())
     }
 }

@@ -84,7 +84,8 @@ pub struct FetchOptions {
     pub retries: u32,
     /// The wait before the first retry; it doubles each time, up to eight times.
     pub backoff: Duration,
-    /// The bound for pinned bytes of unknown size.
+    /// The bound for pinned bytes of unknown size. The largest sources that distributions build from have about three
+    /// thousand million bytes.
     pub size_limit: u64,
     /// How this program names itself.
     pub user_agent: String,
@@ -111,7 +112,7 @@ impl Default for FetchOptions {
             stall_timeout: Duration::from_secs(20),
             retries: 2,
             backoff: Duration::from_millis(500),
-            size_limit: 16 << 30,
+            size_limit: 4 << 30,
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::default(),
         }

@@ -464,7 +464,7 @@ fn offline_opens_no_socket() {
     let request = pinned(vec![server.url("a")], b"right");
     let error = fetcher.fetch(&request, &place.file, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Offline { .. }), "{error:?}");
-    assert!(error.to_string().contains("offline") && error.hint().unwrap().contains("kiln vendor"));
+    assert!(error.to_string().contains("offline") && error.hint().unwrap().contains("without `--offline`"));
     assert!(!place.part.exists());
     assert!(matches!(fetcher.fetch_bytes(&request, &Silent), Err(FetchError::Offline { .. })));
     std::fs::write(&place.file, b"right").unwrap();

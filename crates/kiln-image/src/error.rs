@@ -76,9 +76,9 @@ impl OutputError {
             Self::Occupied { .. } => Some("remove it, or give another place with `--to`".to_owned()),
             Self::Io { source, path, .. } => io_hint(source, path),
             Self::Layer(error) => error.hint(),
-            Self::Blob { .. } | Self::DamagedBlob(_) => {
-                Some("`kiln fsck` takes damaged blobs out of the store; the next build makes them again".to_owned())
-            }
+            Self::Blob { .. } | Self::DamagedBlob(_) => Some(
+                "`kiln fsck --repair` takes damaged blobs out of the store; the next build makes them again".to_owned(),
+            ),
             Self::NeedsRoot { .. } => {
                 Some("take the `tar` or `oci` output, which any user can write, or run as root".to_owned())
             }

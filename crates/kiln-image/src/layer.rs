@@ -128,9 +128,10 @@ impl LayerError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Object { .. } => {
-                Some("`kiln fsck` takes damaged objects out of the store; the next build makes them again".to_owned())
-            }
+            Self::Object { .. } => Some(
+                "`kiln fsck --repair` takes damaged objects out of the store; the next build makes them again"
+                    .to_owned(),
+            ),
             Self::ReservedName(_) => Some("rename it, or take the `tar` output".to_owned()),
             Self::Write(error) | Self::Store(ObjectError::Io { source: error, .. })
                 if error.kind() == io::ErrorKind::StorageFull =>

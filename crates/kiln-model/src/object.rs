@@ -34,7 +34,8 @@ impl ObjectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(_) | Self::Damaged(_) => Some(
-                "run `kiln fsck`: it drops every result that needs this object, so that it is made again".to_owned(),
+                "run `kiln fsck --repair`: it drops every result that needs this object, so that it is made again"
+                    .to_owned(),
             ),
             Self::Io { source, .. } => storage_hint(source),
         }
@@ -48,16 +49,16 @@ pub fn storage_hint(error: &io::Error) -> Option<String> {
     const IO: i32 = 5;
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space, or remove what is not needed from the store with `kiln gc`; nothing was left half-done"
+            "the disk is full: free some space, or remove what is not needed from the store with `kiln gc`; nothing was left half-done"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "the file system is mounted read-only: remount it, or choose another folder for the store"
         }
         io::ErrorKind::PermissionDenied => {
-            "the store belongs to another user: choose a folder of your own for it, or change its owner"
+            "this user may not write there: choose a folder of your own for the store (`--store DIR` or `KILN_STORE`), or change the owner"
         }
         _ if error.raw_os_error() == Some(IO) => {
-            "the disk reports an error: look into the kernel's log, then run `kiln fsck`"
+            "the disk reports an error: look into the kernel's log, then run `kiln fsck --repair`"
         }
         _ => return None,
     };

@@ -54,10 +54,43 @@ fn configure_works_with_scripts_of_either_kind() {
     let log = build(folder.path(), "{ uses: configure, with: [--name, \"a 'b' $HOME `id` *\"] }");
     assert_eq!(log, "configure [--name] [a 'b' $HOME `id` *]\nmake [-j3]\nmake [DESTDIR=OUT] [install]\n");
     std::fs::remove_file(folder.path().join("log")).unwrap();
-    let log = build(folder.path(), "{ uses: configure, gnu: true, with: [--disable-nls], install: [install-strip] }");
-    assert!(log.starts_with("configure [--prefix=/usr] [--sysconfdir=/etc]"), "{log}");
-    assert!(log.contains("[--libdir=/usr/lib/x86_64-linux-gnu]") && log.contains("[--disable-nls]\n"), "{log}");
-    assert!(log.ends_with("make [DESTDIR=OUT] [install-strip]\n"), "{log}");
+}
+
+/// A script as autoconf writes them, which knows these directories and refuses all others.
+fn strict_configure(folder: &Path, directories: &str) {
+    let script = format!(
+        "#!/bin/sh\n\
+         case $1 in --help) for name in {directories}; do echo \"  --$name=DIR    a directory\"; done; exit ;; esac\n\
+         for given; do\n\
+           ok=; for name in prefix {directories}; do case $given in --$name=*|--disable-*) ok=1 ;; esac; done\n\
+           [ $ok ] || {{ echo \"configure: error: unrecognized option: $given\" >&2; exit 1; }}\n\
+         done\n\
+         {{ printf configure; printf ' [%s]' \"$@\"; echo; }} >> log\n"
+    );
+    std::fs::write(folder.join("configure"), script).unwrap();
+    std::fs::set_permissions(folder.join("configure"), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_gnu_script_gets_the_directories_that_its_help_names_and_no_others() {
+    let recipe = "{ uses: configure, gnu: true, with: [--disable-nls], install: [install-strip] }";
+    let folder = tempfile::tempdir().unwrap();
+    let old = "sysconfdir localstatedir libdir libexecdir mandir infodir";
+    strict_configure(folder.path(), old);
+    let log = build(folder.path(), recipe);
+    assert_eq!(
+        log,
+        "configure [--prefix=/usr] [--sysconfdir=/etc] [--localstatedir=/var] [--libdir=/usr/lib/x86_64-linux-gnu] \
+         [--libexecdir=/usr/libexec] [--mandir=/usr/share/man] [--infodir=/usr/share/info] [--disable-nls]\n\
+         make [-j3]\nmake [DESTDIR=OUT] [install-strip]\n"
+    );
+    std::fs::remove_file(folder.path().join("log")).unwrap();
+    strict_configure(folder.path(), &format!("{old} runstatedir"));
+    assert!(build(folder.path(), recipe).contains("[--localstatedir=/var] [--runstatedir=/run] [--libdir="));
+    // One of 1995 knows nothing but its prefix.
+    std::fs::remove_file(folder.path().join("log")).unwrap();
+    strict_configure(folder.path(), "");
+    assert!(build(folder.path(), recipe).starts_with("configure [--prefix=/usr] [--disable-nls]\n"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kiln_build::disk::{IngestError, ingest};
+use kiln_build::disk::{IngestError, Whose, ingest};
 use kiln_compose::{AccountIds, ImageFile, OsRelease, Overlay};
 use kiln_image::{ImageConfig, ImageSpec, SourceLabel};
 use kiln_model::facts::Mode;
@@ -62,6 +62,7 @@ impl ContentError {
                 Some("everything an image is made of is in its repository: copy the file there".to_owned())
             }
             Self::Unit(error) => error.hint(),
+            Self::Overlay { source, .. } => source.hint(),
             _ => None,
         }
     }
@@ -92,7 +93,7 @@ pub fn content(image: &Image, folder: &Path, git: &GitState, services: &Services
     let mut overlays = Vec::new();
     for overlay in &image.overlays {
         let path = inside(folder, overlay.tree.as_str())?;
-        let ingested = ingest(&path, session, services.settings.jobs, &[])
+        let ingested = ingest(&path, session, services.settings.jobs, Whose::User)
             .map_err(|source| ContentError::Overlay { path: path.clone(), source: Box::new(source) })?;
         overlays.push(Overlay {
             name: overlay.tree.to_string(),

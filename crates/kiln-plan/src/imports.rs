@@ -131,7 +131,7 @@ impl<'a> Imports<'a> {
             Request { urls, expect: Expect::Digest { sha256, size: Some(size) }, subject: subject.to_owned() };
         let (fetcher, work) = (Arc::clone(&self.services.fetcher), self.services.work.clone());
         let gone = format!("the archive has moved on: `kiln lock --update {origin}` takes what it has now");
-        Ok(graph.add(FetchAction { request, fetcher, gone: Some(gone), work }))
+        Ok(graph.add(FetchAction { request, fetcher, gone: Some(gone), place: None, work }))
     }
 
     fn kind(&self, origin: &OriginName) -> ArchiveKind {

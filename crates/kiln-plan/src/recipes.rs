@@ -296,6 +296,7 @@ impl<'a> Recipes<'a> {
             facts,
             added,
             limits: limits(recipe),
+            project: self.workspace.folder.clone(),
             work: self.services.work.clone(),
             executor: Arc::new(Sandboxed),
         }))
@@ -343,7 +344,9 @@ impl<'a> Recipes<'a> {
                     subject: name.clone(),
                 };
                 let fetcher = Arc::clone(&self.services.fetcher);
-                let file = graph.add(FetchAction { request, fetcher, gone: None, work });
+                let place =
+                    Some(format!("{}:{}", self.workspace.project.sources.path(source.place.file), source.place.line));
+                let file = graph.add(FetchAction { request, fetcher, gone: None, place, work });
                 graph.add(UnpackAction {
                     name,
                     file,

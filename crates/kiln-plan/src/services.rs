@@ -140,6 +140,12 @@ pub fn store_folder(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
+/// The folder that building works in, beside the store.
+#[must_use]
+pub fn work_folder(folder: &Path) -> PathBuf {
+    folder.join("work")
+}
+
 /// The options that the store is opened with.
 #[must_use]
 pub fn store_options(now: u64) -> OpenOptions {
@@ -155,7 +161,7 @@ impl Services {
         let options = store_options(settings.now).threads(settings.jobs).reporter(reporter);
         let store = Store::open(&store_folder(&settings.folder), options)?;
         let session = Arc::new(store.session()?);
-        let work = Workplace::open(&settings.folder.join("work"))?;
+        let work = Workplace::open(&work_folder(&settings.folder))?;
         let rules = Arc::new(Rules::shipped().map_err(|faults| ServicesError::Rules(Box::new(faults)))?);
         let fetcher = Arc::new(Fetcher::new(settings.fetch.clone()));
         let git = Arc::new(Git::new(settings.environment.clone()));

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kiln_build::disk::{IngestError, LayOutError, ingest, lay_out};
+use kiln_build::disk::{IngestError, LayOutError, Whose, ingest, lay_out};
 use kiln_build::graph::Cancel;
 use kiln_build::sandbox::{Limits, Sandbox, SandboxError};
 use kiln_build::work::{Log, WorkError, Workplace};
@@ -168,7 +168,8 @@ impl Tools<'_> {
     fn collect(&self, request: &ToolRequest, root: &Path, out: &Path) -> Result<Dir, ToolError> {
         let jobs = NonZeroUsize::MIN;
         let read = |folder: &Path| {
-            let read = ingest(folder, self.session, jobs, &[]).map_err(failed(request, IngestError::hint))?;
+            let read =
+                ingest(folder, self.session, jobs, Whose::Kiln(&[])).map_err(failed(request, IngestError::hint))?;
             Ok::<Dir, ToolError>(read.tree)
         };
         let mut tree = read(out)?;

@@ -77,7 +77,7 @@ impl WriteError {
         match self {
             Self::File(error) => error.hint(),
             Self::MissingObject { .. } | Self::WrongSize { .. } | Self::MissingTree { .. } => {
-                Some("the store may be damaged: run `kiln fsck`".to_owned())
+                Some("the store may be damaged: run `kiln fsck --repair`".to_owned())
             }
             Self::Mismatch { .. } => None,
         }

@@ -89,7 +89,7 @@ impl GcError {
             Self::File(error) => error.hint(),
             Self::InUse { .. } => Some("try again when it is done".to_owned()),
             Self::OwnSession => None,
-            Self::Root(_) | Self::Tree(_) => Some("run `kiln fsck` first".to_owned()),
+            Self::Root(_) | Self::Tree(_) => Some("run `kiln fsck --repair` first".to_owned()),
         }
     }
 }
@@ -113,6 +113,15 @@ impl Store {
             return Err(GcError::InUse { by: lock::name_holders(&lock::holders(&file)) });
         }
         Ok(Alone(file))
+    }
+
+    /// Does something while no session lives, such as cleaning what lies beside the store.
+    ///
+    /// # Errors
+    /// When the store is in use.
+    pub fn while_alone<T>(&self, wait: bool, work: impl FnOnce() -> T) -> Result<T, GcError> {
+        let _alone = self.alone(wait)?;
+        Ok(work())
     }
 
     /// Removes what nothing keeps.
@@ -182,7 +191,7 @@ impl Live<'_> {
                 if !there {
                     self.store.warn(
                         format!("root `{name}` keeps {reference}, which is not there"),
-                        Some("build it again, or run `kiln fsck`".to_owned()),
+                        Some("build it again, or run `kiln fsck --repair`".to_owned()),
                     );
                 }
             }

@@ -79,7 +79,7 @@ impl RootError {
         match self {
             Self::File(error) => error.hint(),
             Self::Name(_) | Self::Missing { .. } => None,
-            Self::Damaged(_) => Some("run `kiln fsck`, then build again what is to be kept".to_owned()),
+            Self::Damaged(_) => Some("run `kiln fsck --repair`, then build again what is to be kept".to_owned()),
         }
     }
 }

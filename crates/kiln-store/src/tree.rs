@@ -40,9 +40,10 @@ impl TreeError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing(_) | Self::Damaged { .. } => {
-                Some("run `kiln fsck`: it drops every result that needs this tree, so that it is made again".to_owned())
-            }
+            Self::Missing(_) | Self::Damaged { .. } => Some(
+                "run `kiln fsck --repair`: it drops every result that needs this tree, so that it is made again"
+                    .to_owned(),
+            ),
             Self::File(error) => error.hint(),
         }
     }

@@ -1,8 +1,10 @@
 //! Limits that the kernel keeps for a whole tree of processes: control groups, version 2 or 1.
 //!
-//! A group is a directory `kiln-PID-N` in the caller's own group or at the top of the hierarchy, whichever the caller may
-//! write to. An ordinary user may only where the system has delegated one; [`Group::create`] gives `None` then and the
-//! caller falls back to limits of each process. A group whose Kiln was killed is removed by the next one.
+//! A group is a directory `kiln-PID-N` in the caller's own group, in one above it, or at the top of the hierarchy,
+//! whichever comes first that the caller may write to and that hands the limit down. An ordinary user may only where the
+//! system has delegated one, as systemd does for what runs in a user's own services and scopes: their own group has
+//! processes, so it hands nothing down, but the slice above it does. Elsewhere [`Group::create`] gives `None`, and the
+//! caller has to look after the limit itself. A group whose Kiln was killed is removed by the next one.
 //!
 //! Source: the kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`.
 
@@ -68,8 +70,8 @@ impl Group {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let hierarchies = hierarchies(&mounts, &own, control.controller());
         hierarchies.iter().find_map(|h| {
-            let folders = [h.own.as_path(), h.mount.as_path()];
-            folders.into_iter().find_map(|folder| Self::create_in(folder, h.unified, control))
+            let above = h.own.ancestors().take_while(|folder| folder.starts_with(&h.mount) && **folder != h.mount);
+            above.chain([h.mount.as_path()]).find_map(|folder| Self::create_in(folder, h.unified, control))
         })
     }
 
@@ -77,6 +79,8 @@ impl Group {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         remove_left_behind(folder);
         if unified {
+            // A process moves only within what its user may write to: this folder is above where it comes from.
+            fs::OpenOptions::new().write(true).open(folder.join("cgroup.procs")).ok()?;
             // Fails in a group that has processes, except the topmost; then the limit's file below is not there.
             let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{}", control.controller()));
         }

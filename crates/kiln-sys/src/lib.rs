@@ -10,10 +10,11 @@
 //! [`SpawnError`]s here, where allocating is allowed again.
 //!
 //! Sources: user_namespaces(7), pid_namespaces(7), mount_setattr(2), pivot_root(2), seccomp(2), capabilities(7),
-//! signal-safety(7), cgroups(7).
+//! signal-safety(7), cgroups(7), proc(5).
 
 mod child;
 mod init;
+mod memory;
 
 pub mod cgroup;
 pub mod identity;

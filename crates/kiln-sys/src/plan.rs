@@ -33,8 +33,8 @@ pub mod attribute {
 /// What a limit is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
-    /// Bytes of address space of each process.
-    AddressSpace,
+    /// Bytes of writable memory of its own of each process (since Linux 4.7 what it maps counts too).
+    Data,
     /// Processes and threads of this user in the command's user namespace (since Linux 5.14; of the whole machine before).
     /// It does not bind the machine's root.
     Processes,
@@ -49,7 +49,7 @@ pub enum Resource {
 impl Resource {
     pub(crate) fn number(self) -> libc::c_uint {
         let number = match self {
-            Self::AddressSpace => libc::RLIMIT_AS,
+            Self::Data => libc::RLIMIT_DATA,
             Self::Processes => libc::RLIMIT_NPROC,
             Self::CoreDump => libc::RLIMIT_CORE,
             Self::Stack => libc::RLIMIT_STACK,

@@ -311,6 +311,14 @@ impl Contained {
         &self.groups
     }
 
+    /// Bytes of memory that the command and everything it has started take now. While that is no more than `enough` it
+    /// may count what they share more than once, which is quicker.
+    #[must_use]
+    pub fn memory(&self, enough: u64) -> u64 {
+        let ended = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if ended { 0 } else { crate::memory::of_tree(self.pid.as_raw_nonzero().get().cast_unsigned(), enough) }
+    }
+
     /// Becomes readable when the command ends.
     #[must_use]
     pub fn ended(&self) -> BorrowedFd<'_> {

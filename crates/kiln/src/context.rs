@@ -11,6 +11,7 @@ use kiln_build::graph::GraphError;
 use kiln_fetch::{FetchOptions, Proxies};
 use kiln_model::diagnostic::{Diagnostics, Style};
 use kiln_model::lock::{self, Lock};
+use kiln_model::user_config::UserConfig;
 use kiln_model::{Architecture, Event, Reporter};
 use kiln_plan::locking::{self, Update, Wanted};
 use kiln_plan::{LOCK_FILE, MirrorWords, Services, Settings, Workspace, WorkspaceError};
@@ -50,10 +51,22 @@ impl Context {
         })
     }
 
-    fn mirrors(&self) -> Outcome<MirrorWords> {
+    /// The user's configuration; that of one who has none says nothing.
+    fn user_config(&self) -> Outcome<UserConfig> {
+        let Some(path) = self.environment.config.as_ref().filter(|path| path.is_file()) else {
+            return Ok(UserConfig::default());
+        };
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::failed(&error, None).within(format!("cannot read `{shown}`")))?;
+        kiln_model::user_config::parse(&shown, &text).map_err(|faults| self.diagnostics(&faults))
+    }
+
+    fn mirrors(&self, user: BTreeMap<String, String>) -> MirrorWords {
         let mut words = MirrorWords {
             environment: self.environment.mirrors.clone(),
             apt: environment::apt_sources(),
+            user,
             ..MirrorWords::default()
         };
         for text in &self.global.mirror {
@@ -66,20 +79,15 @@ impl Context {
             list.push(' ');
             list.push_str(url);
         }
-        if let Some(path) = self.environment.config.as_ref().filter(|path| path.is_file()) {
-            let shown = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::failed(&error, None).within(format!("cannot read `{shown}`")))?;
-            words.user =
-                kiln_model::user_config::parse(&shown, &text).map_err(|faults| self.diagnostics(&faults))?.mirrors;
-        }
-        Ok(words)
+        words
     }
 
     /// Opens what building takes.
     pub fn services(&self) -> Outcome<Services> {
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let proxies = &self.environment.proxies;
+        let user = self.user_config()?;
+        let standard = FetchOptions::default();
         let settings = Settings {
             folder: self.folder()?,
             fetch: FetchOptions {
@@ -89,9 +97,10 @@ impl Context {
                     https: proxies.https.clone(),
                     except: proxies.except.clone(),
                 },
-                ..FetchOptions::default()
+                size_limit: user.largest_download.unwrap_or(standard.size_limit),
+                ..standard
             },
-            mirrors: self.mirrors()?,
+            mirrors: self.mirrors(user.mirrors),
             keyring_folders: environment::KEYRING_FOLDERS.iter().map(PathBuf::from).collect(),
             jobs: self.global.jobs.unwrap_or(cores),
             native: Architecture::native(),

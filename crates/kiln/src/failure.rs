@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Exit codes, as `kiln --help` documents them.
@@ -28,6 +29,8 @@ struct Story {
     log: Option<(Vec<String>, PathBuf)>,
     hint: Option<String>,
     code: u8,
+    /// Was there no room on a disk?
+    full: bool,
     /// The message is rendered already, with its places and hints.
     rendered: bool,
     /// More failures of the same run.
@@ -37,7 +40,7 @@ struct Story {
 impl Failure {
     fn new(message: String, hint: Option<String>, code: u8) -> Self {
         let (causes, log, others) = (Vec::new(), None, Vec::new());
-        Self(Box::new(Story { message, causes, log, hint, code, rendered: false, others }))
+        Self(Box::new(Story { message, causes, log, hint, code, full: false, rendered: false, others }))
     }
 
     /// The work failed.
@@ -48,6 +51,14 @@ impl Failure {
             failure.0.causes.push(cause.to_string());
             source = cause.source();
         }
+        // Whoever met it first may not have known that it was the disk.
+        let full = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>().filter(|error| is_full(error)));
+        if let Some(full) = full
+            && failure.0.hint.as_ref().is_none_or(|hint| !hint.contains("space") && !hint.contains("makes room"))
+        {
+            failure.0.hint = kiln_model::object::storage_hint(full);
+        }
+        failure.0.full = full.is_some();
         // An error that only passes another one on says the same as its cause.
         failure.0.causes.dedup();
         if failure.0.causes.first() == Some(&failure.0.message) {
@@ -94,6 +105,14 @@ impl Failure {
         self
     }
 
+    /// The same failure, with the folder that is to be made room in if the disk is full.
+    pub fn on_store(mut self, folder: &Path) -> Self {
+        if let (true, Some(hint)) = (self.0.full, &mut self.0.hint) {
+            let _ = write!(hint, " (the store is in `{}`)", folder.display());
+        }
+        self
+    }
+
     /// The same failure with another exit code.
     pub fn with_code(mut self, code: u8) -> Self {
         self.0.code = code;
@@ -132,9 +151,36 @@ impl Failure {
     }
 }
 
+fn causes<'a>(error: &'a dyn Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_the_folder_to_make_room_in() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot store `/usr/bin/bash`")]
+        struct Importing(#[source] io::Error);
+        let failure = Failure::failed(&Importing(io::ErrorKind::StorageFull.into()), None);
+        let run = Failure::several(vec![failure], Some("`--keep-going` builds everything else".to_owned()));
+        let text = run.on_store(Path::new("/home/someone/.cache/kiln")).render(false);
+        assert!(text.contains("free some space") && text.contains("`/home/someone/.cache/kiln`"), "{text}");
+        assert!(!text.contains("keep-going"), "{text}");
+        let other = Failure::failed(&Importing(io::ErrorKind::NotFound.into()), None).on_store(Path::new("/x"));
+        assert!(!other.render(false).contains("hint"));
+    }
 
     #[test]
     fn a_failure_says_what_why_and_what_to_do() {

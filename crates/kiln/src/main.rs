@@ -75,6 +75,10 @@ fn command() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
+            let failure = match context.folder() {
+                Ok(folder) => failure.on_store(&folder),
+                Err(_) => failure,
+            };
             context.progress.line(failure.render(context.progress.colour()).trim_end());
             ExitCode::from(failure.code())
         }

@@ -1,6 +1,8 @@
 //! Why a folder cannot become a tree.
 
+use std::fs::FileType;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
 use kiln_model::ObjectError;
@@ -41,6 +43,30 @@ pub enum FaultKind {
         /// Where in the file.
         offset: u64,
     },
+    /// It names a place of this machine.
+    #[error("names `{what}` at byte {offset}, a folder of this machine")]
+    Machine {
+        /// What it names.
+        what: String,
+        /// Where in the file.
+        offset: u64,
+    },
+    /// This user may not read it.
+    #[error("cannot be read by this user")]
+    Unreadable,
+}
+
+impl FaultKind {
+    /// The fault of what is neither directory, file nor link.
+    #[must_use]
+    pub fn of_special(kind: FileType) -> Self {
+        Self::Special(match () {
+            () if kind.is_fifo() => "named pipe",
+            () if kind.is_socket() => "socket",
+            () if kind.is_block_device() => "block device",
+            () => "character device",
+        })
+    }
 }
 
 /// Why a folder cannot be read into the store.
@@ -83,6 +109,7 @@ impl IngestError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let full = match self {
+            Self::Faults(faults) => return hint_of(faults),
             Self::Io { source, .. } | Self::Object { source: ObjectError::Io { source, .. }, .. } => {
                 source.kind() == io::ErrorKind::StorageFull
             }
@@ -97,6 +124,23 @@ impl From<IngestError> for crate::graph::ActionError {
         let hint = error.hint();
         Self::new(error).with_hint(hint)
     }
+}
+
+/// The way out of faults in a folder of the user's. What a build leaves has its own.
+fn hint_of(faults: &[Fault]) -> Option<String> {
+    let has = |wanted: fn(&FaultKind) -> bool| faults.iter().any(|fault| wanted(&fault.kind));
+    let mut ways = Vec::new();
+    if has(|kind| *kind == FaultKind::Unreadable) {
+        ways.push("`chmod u+r` the files and `chmod u+rx` the folders that belong to it");
+    }
+    if has(|kind| matches!(kind, FaultKind::Special(_) | FaultKind::Name | FaultKind::Target)) {
+        ways.push("take away what cannot be kept");
+    }
+    if ways.is_empty() {
+        return None;
+    }
+    ways.push("what is no part of a recipe's source may stand in `.gitignore`");
+    Some(ways.join("; "))
 }
 
 fn list(faults: &[Fault]) -> String {

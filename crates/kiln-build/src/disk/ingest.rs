@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -44,7 +44,25 @@ struct Listing {
     faults: Vec<Fault>,
 }
 
-/// Reads the folder `root` with `jobs` threads. No file may hold, and no link lead to, what `forbidden` names.
+/// Whose folder is read.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose<'a> {
+    /// Kiln made it for a command of its own, so it may change it. No file may hold, and no link lead to, what these name.
+    Kiln(&'a [Forbidden]),
+    /// The user's. Nothing in it is changed, and what cannot be read is a fault.
+    User,
+}
+
+impl<'a> Whose<'a> {
+    fn forbidden(self) -> &'a [Forbidden] {
+        match self {
+            Self::Kiln(forbidden) => forbidden,
+            Self::User => &[],
+        }
+    }
+}
+
+/// Reads the folder `root` with `jobs` threads.
 ///
 /// # Errors
 /// When something in it cannot be kept, read or written.
@@ -52,14 +70,14 @@ pub fn ingest(
     root: &Path,
     objects: &dyn ObjectSink,
     jobs: NonZeroUsize,
-    forbidden: &[Forbidden],
+    whose: Whose<'_>,
 ) -> Result<Ingested, IngestError> {
     let mut listing = Listing::default();
-    list_folder(root, &mut listing, forbidden)?;
-    store(root, listing, objects, jobs, forbidden)
+    list_folder(root, &mut listing, whose)?;
+    store(root, listing, objects, jobs, whose.forbidden())
 }
 
-/// Reads those files and links below the folder `root` that `names` lists, and the directories that lead to them.
+/// Reads those files and links below the user's folder `root` that `names` lists, and the directories that lead to them.
 ///
 /// # Errors
 /// As [`ingest`]; also when a directory that leads to a file is a link.
@@ -92,7 +110,7 @@ pub fn ingest_files(
             directories.insert(at.clone());
         }
         let place = root.join(path.as_str());
-        if list_entry(place.clone(), path, &mut listing, &[])? {
+        if list_entry(place.clone(), path, &mut listing, Whose::User)? {
             return Err(failed(&place, io::ErrorKind::IsADirectory.into()));
         }
     }
@@ -132,11 +150,19 @@ fn failed(path: &Path, source: io::Error) -> IngestError {
     IngestError::Io { path: path.to_owned(), source }
 }
 
-fn list_folder(root: &Path, listing: &mut Listing, forbidden: &[Forbidden]) -> Result<(), IngestError> {
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+fn list_folder(root: &Path, listing: &mut Listing, whose: Whose<'_>) -> Result<(), IngestError> {
     // A stack of its own: a build may nest folders deeper than a thread's stack.
     let mut todo = vec![(root.to_owned(), TreePath::root())];
     while let Some((folder, at)) = todo.pop() {
         let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        if matches!(whose, Whose::User) && entries.as_ref().is_err_and(is_denied) {
+            listing.faults.push(Fault { path: at.as_str().to_owned(), kind: FaultKind::Unreadable });
+            continue;
+        }
         for entry in entries.map_err(|error| failed(&folder, error))? {
             let name = entry.file_name();
             let Some(path) = name.to_str().and_then(|name| at.join(name).ok()) else {
@@ -146,7 +172,7 @@ fn list_folder(root: &Path, listing: &mut Listing, forbidden: &[Forbidden]) -> R
                 continue;
             };
             let place = entry.path();
-            if list_entry(place.clone(), path.clone(), listing, forbidden)? {
+            if list_entry(place.clone(), path.clone(), listing, whose)? {
                 listing.directories.push(path.clone());
                 todo.push((place, path));
             }
@@ -159,44 +185,33 @@ fn list_folder(root: &Path, listing: &mut Listing, forbidden: &[Forbidden]) -> R
 }
 
 /// Takes one entry into the listing. Is it a directory? Those are left to the caller.
-fn list_entry(
-    place: PathBuf,
-    path: TreePath,
-    listing: &mut Listing,
-    forbidden: &[Forbidden],
-) -> Result<bool, IngestError> {
+fn list_entry(place: PathBuf, path: TreePath, listing: &mut Listing, whose: Whose<'_>) -> Result<bool, IngestError> {
     let found = fs::symlink_metadata(&place).map_err(|error| failed(&place, error))?;
     let kind = found.file_type();
     if kind.is_dir() {
-        make_readable(&place, found.mode(), 0o700)?;
+        make_readable(&place, found.mode(), 0o700, whose)?;
         return Ok(true);
     }
     if kind.is_symlink() {
-        match read_target(&place, forbidden)? {
+        match read_target(&place, whose.forbidden())? {
             Ok(target) => listing.links.push((path, target)),
             Err(kind) => listing.faults.push(Fault { path: path.as_str().to_owned(), kind }),
         }
     } else if kind.is_file() {
-        make_readable(&place, found.mode(), 0o400)?;
+        make_readable(&place, found.mode(), 0o400, whose)?;
         if found.mode() & 0o7000 != 0 {
             listing.special_modes.push(path.clone());
         }
         listing.files.push(Found { path, place, size: found.len(), executable: found.mode() & 0o100 != 0 });
     } else {
-        let what = match () {
-            () if kind.is_fifo() => "named pipe",
-            () if kind.is_socket() => "socket",
-            () if kind.is_block_device() => "block device",
-            () => "character device",
-        };
-        listing.faults.push(Fault { path: path.as_str().to_owned(), kind: FaultKind::Special(what) });
+        listing.faults.push(Fault { path: path.as_str().to_owned(), kind: FaultKind::of_special(kind) });
     }
     Ok(false)
 }
 
 /// What a build made unreadable even for its owner is made readable: modes are normalised anyway.
-fn make_readable(place: &Path, mode: u32, wanted: u32) -> Result<(), IngestError> {
-    if mode & wanted == wanted {
+fn make_readable(place: &Path, mode: u32, wanted: u32, whose: Whose<'_>) -> Result<(), IngestError> {
+    if mode & wanted == wanted || matches!(whose, Whose::User) {
         return Ok(());
     }
     let permissions = fs::Permissions::from_mode(mode & 0o7777 | wanted);
@@ -234,6 +249,11 @@ fn store_files(
                     done.0[index] = Some(stored);
                     done.1.extend(fault);
                 }
+                // Only the user's folder has these: what Kiln made was made readable.
+                Err(IngestError::Io { source, .. }) if is_denied(&source) => {
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                    done.1.push(Fault { path: file.path.as_str().to_owned(), kind: FaultKind::Unreadable });
+                }
                 Err(fault) => {
                     error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
                     // The others stop at their next file.
@@ -268,7 +288,7 @@ fn store_file(
     buffer.clear();
     let stored = if file.size <= PIECE as u64 {
         Read::by_ref(&mut input).take(PIECE as u64 + 1).read_to_end(buffer).map_err(reading)?;
-        search.look(buffer, 0);
+        search.look(buffer, 0, true);
         (objects.put(buffer).map_err(keeping)?, buffer.len() as u64)
     } else {
         let mut writer = objects.writer().map_err(keeping)?;
@@ -278,17 +298,17 @@ fn store_file(
             let kept = buffer.len().min(overlap);
             buffer.drain(..buffer.len() - kept);
             let read = Read::by_ref(&mut input).take(PIECE as u64).read_to_end(buffer).map_err(reading)?;
+            search.look(buffer, kept, read == 0);
             if read == 0 {
                 break;
             }
-            search.look(buffer, kept);
             writer.write_all(&buffer[kept..]).map_err(|error| keeping(error.into()))?;
         }
         writer.finish().map_err(keeping)?
     };
     let fault = search
         .found
-        .map(|(what, offset)| Fault { path: file.path.as_str().to_owned(), kind: FaultKind::Content { what, offset } });
+        .map(|(forbidden, offset)| Fault { path: file.path.as_str().to_owned(), kind: forbidden.fault(offset) });
     Ok((stored, fault))
 }
 
@@ -296,16 +316,16 @@ fn store_file(
 struct Search<'a> {
     forbidden: &'a [Forbidden],
     seen: u64,
-    found: Option<(String, u64)>,
+    found: Option<(&'a Forbidden, u64)>,
 }
 
 impl Search<'_> {
     /// `piece` begins with `kept` bytes of the one before.
-    fn look(&mut self, piece: &[u8], kept: usize) {
+    fn look(&mut self, piece: &[u8], kept: usize, is_last: bool) {
         if self.found.is_none() {
-            let first =
-                self.forbidden.iter().filter_map(|f| f.find_in_piece(piece, kept).map(|at| (at, f.place()))).min();
-            self.found = first.map(|(at, place)| (place.to_owned(), self.seen - kept as u64 + at as u64));
+            let first = self.forbidden.iter().filter_map(|f| f.find_in_piece(piece, kept, is_last).map(|at| (at, f)));
+            let first = first.min_by_key(|(at, f)| (*at, f.place().len()));
+            self.found = first.map(|(at, forbidden)| (forbidden, self.seen - kept as u64 + at as u64));
         }
         self.seen += (piece.len() - kept) as u64;
     }

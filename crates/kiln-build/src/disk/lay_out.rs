@@ -50,7 +50,7 @@ impl LayOutError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("the disk is full: `kiln gc` makes room".to_owned())
             }
-            Self::Object { .. } => Some("`kiln fsck` finds and mends damage of the store".to_owned()),
+            Self::Object { .. } => Some("`kiln fsck --repair` finds and mends damage of the store".to_owned()),
             _ => None,
         }
     }

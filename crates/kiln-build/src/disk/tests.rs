@@ -24,7 +24,7 @@ fn a_folder_becomes_a_plain_tree_and_the_same_folder_again() {
     fs::set_permissions(root.join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
     symlink("/nowhere", root.join("link")).unwrap();
     let objects = MemoryObjects::default();
-    let ingested = ingest(&root, &objects, jobs(), &[]).unwrap();
+    let ingested = ingest(&root, &objects, jobs(), Whose::Kiln(&[])).unwrap();
     assert!(ingested.tree.is_plain());
     let special: Vec<_> = ingested.special_modes.iter().map(|path| path.as_str()).collect();
     assert_eq!(special, ["a/x", "same"]);
@@ -36,7 +36,7 @@ fn a_folder_becomes_a_plain_tree_and_the_same_folder_again() {
     }
     assert_eq!(fs::symlink_metadata(out.join("link")).unwrap().mtime(), SOURCE_DATE_EPOCH as i64);
     assert_eq!(fs::metadata(out.join("same")).unwrap().nlink(), 1, "every file is its own");
-    assert_eq!(ingest(&out, &objects, jobs(), &[]).unwrap().tree.id(), ingested.tree.id());
+    assert_eq!(ingest(&out, &objects, jobs(), Whose::Kiln(&[])).unwrap().tree.id(), ingested.tree.id());
     // It is written only where nothing is.
     assert!(matches!(lay_out(&ingested.tree, &objects, &out, jobs()), Err(LayOutError::Io { .. })));
 }
@@ -68,16 +68,49 @@ fn only_named_files_are_read_and_never_through_a_link() {
 }
 
 #[test]
+fn nothing_of_the_users_is_changed_and_what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("in");
+    fs::create_dir_all(root.join("closed/below")).unwrap();
+    for (name, mode) in [("open", 0o600), ("shut", 0o000), ("closed/x", 0o600)] {
+        fs::write(root.join(name), name).unwrap();
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+    let objects = MemoryObjects::default();
+    let whole = ingest(&root, &objects, jobs(), Whose::User);
+    let named = ingest_files(&root, &[b"open".to_vec(), b"shut".to_vec()], &objects, jobs());
+    for name in ["shut", "closed"] {
+        assert_eq!(fs::symlink_metadata(root.join(name)).unwrap().mode() & 0o777, 0, "{name}");
+    }
+    // Root may read everything, and then it is read.
+    if fs::File::open(root.join("shut")).is_ok() {
+        assert_eq!((whole.unwrap().tree.walk().count(), named.unwrap().tree.walk().count()), (5, 2));
+        return;
+    }
+    let faults = |result: Result<Ingested, IngestError>| {
+        let error = result.unwrap_err();
+        assert!(error.hint().unwrap().contains("chmod u+r"), "{error}");
+        let IngestError::Faults(faults) = error else { panic!("{error}") };
+        faults.into_iter().map(|fault| (fault.path, fault.kind)).collect::<Vec<_>>()
+    };
+    let fault = |name: &str| (name.to_owned(), FaultKind::Unreadable);
+    assert_eq!(faults(whole), [fault("closed"), fault("shut")]);
+    assert_eq!(faults(named), [fault("shut")]);
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
 fn a_forbidden_name_is_found_across_the_seams_of_a_large_file() {
     const PIECE: usize = 4 << 20;
     let folder = tempfile::tempdir().unwrap();
     let objects = MemoryObjects::default();
-    let forbidden = [Forbidden::inside("/build")];
+    let forbidden = [Forbidden::inside("/build"), Forbidden::folder_here(std::path::Path::new("/root/site")).unwrap()];
     for at in [0, 1, PIECE - 8, PIECE - 7, PIECE - 3, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE - 2] {
         let mut bytes = vec![b' '; 2 * PIECE + 100];
         bytes[at..at + 8].copy_from_slice(b"/build/x");
         fs::write(folder.path().join("x"), &bytes).unwrap();
-        let Err(IngestError::Faults(faults)) = ingest(folder.path(), &objects, jobs(), &forbidden) else {
+        let Err(IngestError::Faults(faults)) = ingest(folder.path(), &objects, jobs(), Whose::Kiln(&forbidden)) else {
             panic!("not found at {at}")
         };
         assert_eq!(faults[0].kind, FaultKind::Content { what: "/build".to_owned(), offset: at as u64 });
@@ -86,9 +119,28 @@ fn a_forbidden_name_is_found_across_the_seams_of_a_large_file() {
         let at = at.max(4);
         bytes[at - 4..at + 8].copy_from_slice(b"/src/build/x");
         fs::write(folder.path().join("x"), &bytes).unwrap();
-        let tree = ingest(folder.path(), &objects, jobs(), &forbidden).unwrap().tree;
+        let tree = ingest(folder.path(), &objects, jobs(), Whose::Kiln(&forbidden)).unwrap().tree;
         let Some(Entry::File(file)) = tree.get(&"x".parse().unwrap()) else { panic!("no file") };
         assert_eq!(objects.read(&file.object).unwrap(), bytes);
+    }
+    for (at, length) in
+        [PIECE - 11, PIECE - 10, PIECE - 9, 2 * PIECE - 10].map(|at| (at, 2 * PIECE + 100)).into_iter().chain([
+            // The end of the file is the end of the name.
+            (2 * PIECE - 10, 2 * PIECE),
+        ])
+    {
+        let mut bytes = vec![b' '; length];
+        bytes[at..at + 10].copy_from_slice(b"/root/site");
+        fs::write(folder.path().join("x"), &bytes).unwrap();
+        let Err(IngestError::Faults(faults)) = ingest(folder.path(), &objects, jobs(), Whose::Kiln(&forbidden)) else {
+            panic!("not found at {at} of {length}")
+        };
+        assert_eq!(faults[0].kind, FaultKind::Machine { what: "/root/site".to_owned(), offset: at as u64 });
+        if at + 10 < length {
+            bytes[at + 10] = b's';
+            fs::write(folder.path().join("x"), &bytes).unwrap();
+            ingest(folder.path(), &objects, jobs(), Whose::Kiln(&forbidden)).unwrap();
+        }
     }
 }
 
@@ -110,6 +162,6 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         lay_out(&tree, &objects, &out, jobs()).unwrap();
-        prop_assert_eq!(ingest(&out, &objects, jobs(), &[]).unwrap().tree, tree);
+        prop_assert_eq!(ingest(&out, &objects, jobs(), Whose::Kiln(&[])).unwrap().tree, tree);
     }
 }

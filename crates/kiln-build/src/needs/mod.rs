@@ -74,7 +74,7 @@ impl NeedsError {
                     .to_owned(),
             ),
             Self::Elf { .. } => None,
-            Self::Object { .. } => Some("`kiln fsck` finds and mends damage of the store".to_owned()),
+            Self::Object { .. } => Some("`kiln fsck --repair` finds and mends damage of the store".to_owned()),
         }
     }
 }

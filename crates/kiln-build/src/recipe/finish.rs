@@ -11,7 +11,7 @@ use kiln_store::ActionResult;
 use super::BuildAction;
 use super::error::OutputError;
 use super::sandboxed::Room;
-use crate::disk::ingest;
+use crate::disk::{Whose, ingest};
 use crate::graph::Context;
 use crate::needs::{self, Built, EnvironmentPackage};
 use crate::output::{Forbidden, split};
@@ -26,8 +26,13 @@ pub(super) fn package(
 ) -> Result<ActionResult, OutputError> {
     let out = room.out();
     let here = out.parent().unwrap_or(&out).to_string_lossy().into_owned();
-    let forbidden = [Forbidden::inside("/build"), Forbidden::for_links("/out"), Forbidden::of_this_machine(&here)];
-    let mut installed = ingest(&out, context.session, context.jobs, &forbidden)?;
+    let mut forbidden =
+        vec![Forbidden::inside("/build"), Forbidden::for_links("/out"), Forbidden::of_this_machine(&here)];
+    // What the project's own files say can come to be in the package, and so can what a tool was given.
+    let project = [std::path::absolute(&build.project).ok(), build.project.canonicalize().ok()];
+    let folders = project.iter().flatten().map(std::path::PathBuf::as_path).chain(build.work.root().parent());
+    forbidden.extend(folders.filter_map(Forbidden::folder_here));
+    let mut installed = ingest(&out, context.session, context.jobs, Whose::Kiln(&forbidden))?;
     if installed.tree.is_empty() {
         return Err(OutputError::Empty);
     }

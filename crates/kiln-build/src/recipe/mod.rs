@@ -16,6 +16,7 @@ mod sandboxed;
 mod sources;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kiln_model::recipe::Step;
@@ -92,6 +93,8 @@ pub struct BuildAction {
     pub added: BTreeMap<TreePath, Arc<[u8]>>,
     /// How much building it may take.
     pub limits: Limits,
+    /// The project's folder on this machine, which no file of a package may name.
+    pub project: PathBuf,
     /// Where it is built.
     pub work: Workplace,
     /// What runs the steps.

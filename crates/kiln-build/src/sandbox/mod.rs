@@ -17,6 +17,7 @@
 //! ```
 
 mod etc;
+mod memory;
 mod output;
 mod world;
 
@@ -29,6 +30,8 @@ use std::time::Duration;
 
 use kiln_sys::{Contained, Control, Group, Lent, Outcome, SpawnError};
 
+use memory::Watch;
+use output::Stopped;
 pub use output::TAIL_LINES;
 
 /// A folder of this machine that the command may read.
@@ -45,7 +48,8 @@ pub struct ReadOnly {
 pub struct Limits {
     /// How long it may run.
     pub time: Duration,
-    /// Bytes of memory of all its processes together where a control group can be had, of each process otherwise.
+    /// Bytes of memory of all its processes together. The kernel keeps it where a control group can be had; elsewhere
+    /// Kiln looks several times a second.
     pub memory: Option<u64>,
     /// Processes and threads.
     pub processes: u64,
@@ -213,8 +217,9 @@ impl Sandbox {
             plan.stream(2, second);
         })?;
         let mut tail = output::Tail::default();
-        let in_time = output::follow(&contained, reader, self.limits.time, log, &mut tail)?;
-        Ok(Finished { exit: self.exit(&contained, in_time)?, tail: tail.into_lines() })
+        let watch = Watch::new(self.limits.memory);
+        let stopped = output::follow(&contained, reader, self.limits.time, watch, log, &mut tail)?;
+        Ok(Finished { exit: self.exit(&contained, stopped)?, tail: tail.into_lines() })
     }
 
     /// Runs the command with this process's own terminal, for a person. There is no time limit and no log.
@@ -224,18 +229,26 @@ impl Sandbox {
     pub fn enter(&self) -> Result<Exit, SandboxError> {
         let _lent = Lent::new();
         let contained = self.start(true, |_| {})?;
-        self.exit(&contained, true)
+        let mut watch = Watch::new(self.limits.memory);
+        while contained.wait(watch.pause()).map_err(system("wait for a process"))?.is_none() {
+            if watch.is_over(&contained) {
+                contained.kill();
+                return self.exit(&contained, Some(Stopped::OutOfMemory));
+            }
+        }
+        self.exit(&contained, None)
     }
 
-    fn exit(&self, contained: &Contained, in_time: bool) -> Result<Exit, SandboxError> {
+    fn exit(&self, contained: &Contained, stopped: Option<Stopped>) -> Result<Exit, SandboxError> {
         let outcome = contained.wait(None).map_err(system("wait for a process"))?;
         let starved = contained.groups().iter().find_map(|g| match g.control() {
             Control::Memory(bytes) if g.was_exceeded() => Some(bytes),
             _ => None,
         });
+        let starved = starved.or(self.limits.memory.filter(|_| stopped == Some(Stopped::OutOfMemory)));
         Ok(match (outcome, starved) {
-            _ if !in_time => Exit::OutOfTime(self.limits.time),
-            (Some(Outcome::Exited(0)), _) => Exit::Code(0),
+            _ if stopped == Some(Stopped::OutOfTime) => Exit::OutOfTime(self.limits.time),
+            // Also when it says that all is well: something of it was killed.
             (_, Some(bytes)) => Exit::OutOfMemory(bytes),
             (Some(Outcome::Exited(code)), None) => Exit::Code(code),
             (Some(Outcome::Signaled(signal)), None) => Exit::Signal(signal),

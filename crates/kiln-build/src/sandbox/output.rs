@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use kiln_sys::Contained;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use super::memory::Watch;
 use super::{SandboxError, system};
 
 /// How many lines of a command's output are kept.
@@ -49,34 +50,49 @@ impl Tail {
     }
 }
 
-/// Copies what comes through the pipe until the command ends, and kills it at the end of its time. Was it in time?
+/// Why Kiln killed a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopped {
+    OutOfTime,
+    OutOfMemory,
+}
+
+/// Copies what comes through the pipe until the command ends, and kills it at the end of its time or memory. Did it?
 ///
 /// The pipe's end is not waited for: a process that the command left behind may hold it open, and is killed with it.
 pub(super) fn follow(
     contained: &Contained,
     pipe: OwnedFd,
     time: Duration,
+    mut watch: Watch,
     log: &mut (dyn Write + Send),
     tail: &mut Tail,
-) -> Result<bool, SandboxError> {
+) -> Result<Option<Stopped>, SandboxError> {
     rustix::io::ioctl_fionbio(&pipe, true).map_err(|e| system("set up a pipe")(e.into()))?;
     let mut pipe = std::fs::File::from(pipe);
     let until = Instant::now() + time;
-    let mut in_time = true;
+    let mut stopped = None;
     let mut open = true;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() && in_time {
-            in_time = false;
-            contained.kill();
+        if stopped.is_none() {
+            stopped = match () {
+                () if left.is_zero() => Some(Stopped::OutOfTime),
+                () if watch.is_over(contained) => Some(Stopped::OutOfMemory),
+                () => None,
+            };
+            if stopped.is_some() {
+                contained.kill();
+            }
         }
+        let left = watch.pause().map_or(left, |pause| pause.min(left));
         let limit = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
         let ended = PollFd::from_borrowed_fd(contained.ended(), PollFlags::IN);
         let mut watched = vec![ended];
         if open {
             watched.push(PollFd::new(&pipe, PollFlags::IN));
         }
-        match rustix::event::poll(&mut watched, in_time.then_some(&limit)) {
+        match rustix::event::poll(&mut watched, stopped.is_none().then_some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(system("wait for a process")(errno.into())),
         }
@@ -92,7 +108,7 @@ pub(super) fn follow(
             open = drain(&mut pipe, rounds, log, tail)?;
         }
         if over {
-            return log.flush().map(|()| in_time).map_err(SandboxError::Log);
+            return log.flush().map(|()| stopped).map_err(SandboxError::Log);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use kiln_fetch::{Expect, Fetcher, Request};
+use kiln_fetch::{Expect, FetchError, Fetcher, Request};
 use kiln_model::{ActionKey, Digest, KeyBuilder, ObjectId, ObjectSource};
 use kiln_store::ActionResult;
 
@@ -21,8 +21,18 @@ pub struct FetchAction {
     pub fetcher: Arc<Fetcher>,
     /// What to do when nobody has the file any more.
     pub gone: Option<String>,
+    /// Where the project asks for it, if it does so itself: `packages/tool/package.yaml:7`.
+    pub place: Option<String>,
     /// Where the file is put while it comes.
     pub work: Workplace,
+}
+
+/// A failure and the line of the project that leads to it.
+#[derive(Debug, thiserror::Error)]
+#[error("the source in `{place}` cannot be had")]
+struct AskedFor {
+    place: String,
+    source: FetchError,
 }
 
 impl FetchAction {
@@ -80,7 +90,11 @@ impl Action for FetchAction {
         let place = self.work.downloads().join(digest.to_hex());
         self.fetcher.fetch(&self.request, &place, context.reporter).map_err(|error| {
             let hint = self.gone.clone().filter(|_| error.is_gone()).or_else(|| error.hint());
-            ActionError::new(error).with_hint(hint)
+            match self.place.clone() {
+                Some(place) => ActionError::new(AskedFor { place, source: error }),
+                None => ActionError::new(error),
+            }
+            .with_hint(hint)
         })?;
         let (object, size) = context.session.import_file(&place, Some(object)).map_err(ActionError::new)?;
         Ok(ActionResult { objects: [(FILE.to_owned(), (object, size))].into(), ..ActionResult::default() })

@@ -1,11 +1,14 @@
 //! A folder of the project as a source: the files that Git tracks in it, and those that it would if asked to (new and not
-//! ignored). What is ignored (build results, editors' files) is no part of it, and neither is `.git`.
+//! ignored). What is ignored (build results, editors' files) is no part of it, and neither is `.git`. What is neither
+//! ignored nor can be kept, such as a pipe, is an error.
 //!
 //! The content is read and hashed on every run, for it is the key; nothing is stored unless the key is new.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +17,7 @@ use kiln_store::ActionResult;
 
 use super::git::{Git, GitError};
 use super::tree_result;
-use crate::disk::{IngestError, ingest_files};
+use crate::disk::{Fault, FaultKind, IngestError, ingest_files};
 use crate::graph::{Action, ActionError, Context, Inputs, NodeId};
 
 /// Why a folder cannot be a source.
@@ -92,7 +95,7 @@ impl FolderAction {
         let listed = listed.map_err(|source| FolderError::List { path: self.folder.clone(), source })?;
         let mut files = Vec::new();
         for name in listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            let place = self.folder.join::<OsString>(std::os::unix::ffi::OsStringExt::from_vec(name.to_vec()));
+            let place = self.folder.join(OsString::from_vec(name.to_vec()));
             match std::fs::symlink_metadata(&place) {
                 // A submodule, or a repository that is no submodule: Git names only its folder.
                 Ok(found) if found.is_dir() => {
@@ -104,11 +107,80 @@ impl FolderAction {
                 _ => files.push(name.to_vec()),
             }
         }
+        let overlooked = self.overlooked(&files)?;
+        if !overlooked.is_empty() {
+            let source = IngestError::Faults(overlooked);
+            return Err(FolderError::Ingest { path: self.folder.clone(), source });
+        }
         if files.is_empty() {
             return Err(FolderError::Empty(self.folder.clone()));
         }
         let ingested = ingest_files(&self.folder, &files, objects, jobs);
         Ok(ingested.map_err(|source| FolderError::Ingest { path: self.folder.clone(), source })?.tree)
+    }
+}
+
+impl FolderAction {
+    /// What Git passes over without a word though nothing says that it should: pipes, sockets and devices, and folders
+    /// that cannot be read.
+    fn overlooked(&self, files: &[Vec<u8>]) -> Result<Vec<Fault>, FolderError> {
+        let parent = |name: &[u8]| name.iter().rposition(|byte| *byte == b'/').map(|at| name[..at].to_vec());
+        // Folders that hold what Git lists; what is in others it ignores or has not seen.
+        let mut known: BTreeSet<Vec<u8>> = BTreeSet::new();
+        for file in files {
+            let mut next = parent(file);
+            while let Some(folder) = next {
+                next = parent(&folder);
+                if !known.insert(folder) {
+                    break;
+                }
+            }
+        }
+        let mut level: Vec<Vec<u8>> = known.into_iter().chain([Vec::new()]).collect();
+        let seen: BTreeSet<Vec<u8>> = level.iter().cloned().collect();
+        let mut faults = Vec::new();
+        while !level.is_empty() {
+            let mut found: Vec<(Vec<u8>, Option<FaultKind>)> = Vec::new();
+            for folder in level {
+                let place = self.folder.join(OsStr::from_bytes(&folder));
+                let Ok(entries) = std::fs::read_dir(place) else {
+                    found.push((folder, Some(FaultKind::Unreadable)));
+                    continue;
+                };
+                for entry in entries.filter_map(Result::ok) {
+                    let name = entry.file_name().into_encoded_bytes();
+                    let path = if folder.is_empty() { name.clone() } else { [&*folder, &*name].join(&b'/') };
+                    match entry.file_type() {
+                        Ok(kind) if kind.is_file() || kind.is_symlink() => {}
+                        Ok(kind) if kind.is_dir() && (name == b".git" || seen.contains(&path)) => {}
+                        Ok(kind) if kind.is_dir() => found.push((path, None)),
+                        Ok(kind) => found.push((path, Some(FaultKind::of_special(kind)))),
+                        Err(_) => {}
+                    }
+                }
+            }
+            let ignored = self.ignored(&found)?;
+            level = Vec::new();
+            for (path, kind) in found.into_iter().filter(|(path, _)| !ignored.contains(path)) {
+                match kind {
+                    Some(kind) => faults.push(Fault { path: path.escape_ascii().to_string(), kind }),
+                    None => level.push(path),
+                }
+            }
+        }
+        faults.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(faults)
+    }
+
+    /// Which of them Git is told to ignore.
+    fn ignored(&self, found: &[(Vec<u8>, Option<FaultKind>)]) -> Result<BTreeSet<Vec<u8>>, FolderError> {
+        if found.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let names: Vec<&OsStr> = found.iter().map(|(path, _)| OsStr::from_bytes(path)).collect();
+        let listed = self.git.check_ignore(&self.folder, &names);
+        let listed = listed.map_err(|source| FolderError::List { path: self.folder.clone(), source })?;
+        Ok(listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use kiln_model::{ActionKey, KeyBuilder, ObjectId};
 use kiln_store::{ActionResult, Session};
 
 use super::{FILE, tree_result};
-use crate::disk::ingest;
+use crate::disk::{Whose, ingest};
 use crate::graph::{Action, ActionError, Context, Inputs, NodeId};
 use crate::work::Workplace;
 
@@ -87,7 +87,7 @@ impl Action for ForeignAction {
         let scratch = self.work.scratch()?;
         let folder = scratch.path().join("source");
         self.unpacker.unpack(&self.source_files(inputs)?, context.session, &folder)?;
-        let ingested = ingest(&folder, context.session, context.jobs, &[])?;
+        let ingested = ingest(&folder, context.session, context.jobs, Whose::Kiln(&[]))?;
         tree_result(context.session, &ingested.tree)
     }
 }

@@ -10,8 +10,9 @@
 //! WORK/failed/PACKAGE/      where the last build of a package stopped, for `kiln shell PACKAGE --failed`
 //! ```
 //!
-//! All of it can be removed at any time when no Kiln runs.
+//! All of it can be removed at any time when no Kiln runs, and `kiln gc` removes what was not used lately ([`clean`]).
 
+pub mod clean;
 mod log;
 mod scratch;
 
@@ -83,6 +84,12 @@ impl Workplace {
     /// When it cannot be made.
     pub fn scratch(&self) -> Result<Scratch, WorkError> {
         Scratch::new(&self.root.join("scratch"))
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where files are put while they are fetched.

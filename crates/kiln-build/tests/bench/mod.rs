@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use kiln_build::disk::ingest;
+use kiln_build::disk::{Whose, ingest};
 use kiln_build::graph::{
     Action, ActionError, Cancel, Context, Finished, Graph, GraphError, Inputs, NodeFailure, NodeId, RunOptions,
 };
@@ -124,6 +124,7 @@ impl Bench {
             facts: Facts::default(),
             added: BTreeMap::new(),
             limits: kiln_build::sandbox::Limits::default(),
+            project: self.path("project"),
             work: self.work.clone(),
             executor: Arc::new(Sandboxed),
         }
@@ -259,7 +260,7 @@ impl Action for HostEnvironment {
             let copied = Command::new("cp").arg("-r").arg(locale).arg(root.join("usr/lib/locale")).status();
             assert!(copied.unwrap().success());
         }
-        let tree = ingest(root, context.session, context.jobs, &[]).map_err(ActionError::new)?.tree;
+        let tree = ingest(root, context.session, context.jobs, Whose::User).map_err(ActionError::new)?.tree;
         let record = PackageRecord {
             name: "host-tools".parse().unwrap(),
             version: "1".to_owned(),

@@ -13,10 +13,11 @@ use super::search::{configured_folders, default_folders};
 pub enum Severity {
     /// A program or library where programs and libraries are looked for would not start.
     Error,
-    /// A script where programs are looked for would not start. Packages of a distribution count on its essential set
-    /// without saying so, so a small image without a shell has such scripts and is right not to.
+    /// A script where programs are looked for would not start, or a link elsewhere leads nowhere. Packages of a
+    /// distribution count on its essential set without saying so, so a small image without a shell has such scripts and
+    /// is right not to; and many have links into packages that they only suggest.
     Warning,
-    /// Something elsewhere, often meant to work only together with a package that is not there.
+    /// A program or script elsewhere, often meant to work only together with a package that is not there.
     Note,
 }
 
@@ -74,8 +75,24 @@ impl Allowed {
 
 /// Where programs are looked for.
 const PROGRAMS: [&str; 5] = ["usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", "usr/games"];
-/// Where something may appear only when the system runs.
-const AT_RUN_TIME: [&str; 8] = ["proc", "dev", "run", "sys", "tmp", "var/run", "var/lib", "var/lock"];
+/// Where something may appear only when the system runs: what the kernel shows, what is empty at each start, and what
+/// programs keep. A link that ends there is not judged.
+const AT_RUN_TIME: [&str; 12] = [
+    "proc",
+    "dev",
+    "run",
+    "sys",
+    "tmp",
+    "var/run",
+    "var/lock",
+    "var/tmp",
+    "var/lib",
+    "var/cache",
+    "var/log",
+    "var/spool",
+];
+/// The most links on one way: the kernel's own limit.
+const MOST_LINKS: u32 = 40;
 
 /// Looks for everything in the image that does not find what it needs, in order of severity and path.
 ///
@@ -145,16 +162,37 @@ impl Check<'_> {
         if self.tree.resolve(path).is_some() {
             return;
         }
-        let to = path.resolve_link(target);
-        let later = AT_RUN_TIME.iter().any(|folder| {
-            to.as_str().strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
-        if later {
+        if self.ends_at_run_time(path, target) {
             return;
         }
         let matters = Self::is_in(path, &self.programs) || Self::is_in(path, &self.libraries);
-        let severity = if matters { Severity::Error } else { Severity::Note };
+        let severity = if matters { Severity::Error } else { Severity::Warning };
         self.add(severity, path, FaultKind::Link(target.to_owned()));
+    }
+
+    /// Does a link that leads to nothing in the image, over others or not, end where something appears later?
+    fn ends_at_run_time(&self, path: &TreePath, target: &str) -> bool {
+        let (mut at, mut target) = (path.clone(), target);
+        for _ in 0..MOST_LINKS {
+            let to = at.resolve_link(target);
+            let (Some(parent), Some(name)) = (to.parent(), to.file_name()) else { return false };
+            let real = self.tree.resolve(&parent).and_then(|(parent, _)| parent.join(name).ok());
+            let place = real.as_ref().unwrap_or(&to);
+            let later = |path: &TreePath| {
+                AT_RUN_TIME.iter().any(|folder| {
+                    path.as_str().strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                })
+            };
+            if later(&to) || later(place) {
+                return true;
+            }
+            match self.tree.get(place) {
+                Some(Entry::Symlink(next)) => target = &next.target,
+                _ => return false,
+            }
+            at = place.clone();
+        }
+        false
     }
 
     fn file(&mut self, path: &TreePath, file: &FileEntry) -> Result<(), ObjectError> {

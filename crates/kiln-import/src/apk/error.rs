@@ -195,7 +195,7 @@ impl IndexError {
                     .to_owned(),
             ),
             Self::Gone { origin, .. } => Some(format!(
-                "the archive has moved on: `kiln lock --update {origin}` takes its present state; a cache, or `kiln vendor`, keeps what is locked"
+                "the archive has moved on: `kiln lock --update {origin}` takes its present state; what a store has already stays usable"
             )),
             Self::Fetch { source, .. } => source.hint(),
             Self::Package { source, .. } => source.hint(),

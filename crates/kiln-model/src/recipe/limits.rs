@@ -20,6 +20,13 @@ pub struct Limits {
     pub processes: Option<u32>,
 }
 
+/// Reads a number of bytes: `512MiB`.
+pub(crate) fn read_size(reader: &Reader<'_>, node: &Node) -> Option<u64> {
+    let text = reader.text(node)?;
+    let bytes = scaled(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)]);
+    checked(reader, node, bytes, "a size", "a whole number and `KiB`, `MiB`, `GiB` or `TiB`: `4GiB`")
+}
+
 impl Limits {
     pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Option<Self> {
         let mut fields = reader.map(node, "limits")?;
@@ -31,11 +38,7 @@ impl Limits {
             let hint = "a whole number and `s`, `m` or `h`: `30m`";
             checked(reader, node, seconds, "a time", hint).map(Duration::from_secs)
         });
-        let memory = memory.and_then(|node| {
-            let text = reader.text(node)?;
-            let bytes = scaled(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)]);
-            checked(reader, node, bytes, "a size", "a whole number and `KiB`, `MiB`, `GiB` or `TiB`: `4GiB`")
-        });
+        let memory = memory.and_then(|node| read_size(reader, node));
         let processes = processes.and_then(|node| {
             let number = reader.number::<u32>(node)?;
             checked(reader, node, Some(number.into()), "a number of processes", "at least 1")?;

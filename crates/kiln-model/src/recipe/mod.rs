@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 pub use facts::{Declared, Declarer, read_facts};
 pub(crate) use facts::{absolute, mode, read_by_path};
 pub use limits::Limits;
+pub(crate) use limits::read_size;
 pub use read::{read, read_need, read_word};
 pub use source::{GitLocation, OutwardLinks, Source, SourceKind};
 pub use steps::{BuildVars, JOBS_VARIABLE, Step, StepTemplate};

@@ -404,7 +404,7 @@ impl ComposeAction {
             .collect();
         if errors.is_empty() {
             let warnings = faults.iter().filter(|fault| fault.severity == closure::Severity::Warning);
-            return Ok(grouped(warnings));
+            return Ok(grouped(warnings, &composition.owners));
         }
         let message = format!("the image is not whole:\n{}", errors.join("\n"));
         let hint =
@@ -413,14 +413,19 @@ impl ComposeAction {
     }
 }
 
-/// Warnings of a closure check, those of scripts by their interpreter: a package of scripts is one warning.
-fn grouped<'a>(faults: impl Iterator<Item = &'a closure::ClosureFault>) -> Vec<Note> {
+/// Warnings of a closure check: those of scripts by their interpreter, those of links by whom they belong to.
+fn grouped<'a>(faults: impl Iterator<Item = &'a closure::ClosureFault>, owners: &kiln_compose::Owners) -> Vec<Note> {
     let mut scripts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut links: BTreeMap<&kiln_compose::Owner, Vec<String>> = BTreeMap::new();
     let mut notes = Vec::new();
     for fault in faults {
         match &fault.kind {
             closure::FaultKind::Script(interpreter) => {
                 scripts.entry(interpreter).or_default().push(fault.path.to_string())
+            }
+            closure::FaultKind::Link(target) => {
+                let owner = owners.of(&fault.path).unwrap_or(&kiln_compose::Owner::Image);
+                links.entry(owner).or_default().push(format!("`{}` to `{target}`", fault.path));
             }
             _ => notes.push(Note { message: fault.to_string(), hint: None }),
         }
@@ -433,6 +438,16 @@ fn grouped<'a>(faults: impl Iterator<Item = &'a closure::ClosureFault>) -> Vec<N
             many => format!("{shown} and {} more are scripts for `{interpreter}`, which is not in the image", many - 3),
         };
         let hint = "they do not start; add the interpreter's package if the image uses them";
+        notes.push(Note { message, hint: Some(hint.to_owned()) });
+    }
+    for (owner, found) in links {
+        let shown = found.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let message = match found.len() {
+            1 => format!("{owner} has a link that leads nowhere: {shown}"),
+            many @ (2 | 3) => format!("{owner} has {many} links that lead nowhere: {shown}"),
+            many => format!("{owner} has {many} links that lead nowhere: {shown} and {} more", many - 3),
+        };
+        let hint = "add the package that has what they lead to if the image uses it";
         notes.push(Note { message, hint: Some(hint.to_owned()) });
     }
     notes
@@ -461,7 +476,7 @@ impl Action for ComposeAction {
     }
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
-        let mut key = KeyBuilder::new("compose/1")
+        let mut key = KeyBuilder::new("compose/2")
             .field("composer", kiln_compose::VERSION.to_le_bytes())
             .field("hooks", kiln_compose::HOOKS_VERSION.to_le_bytes())
             .field("architecture", self.architecture.as_str())

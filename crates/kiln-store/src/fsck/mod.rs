@@ -15,6 +15,7 @@ mod scan;
 
 use std::fmt;
 use std::io::Read;
+use std::mem::discriminant;
 use std::path::PathBuf;
 
 use kiln_model::report::Task;
@@ -169,6 +170,23 @@ impl FsckReport {
         self.problems.is_empty()
     }
 
+    /// What is wrong, for people: one line for each file and kind of fault. A root that keeps a hundred results of which
+    /// one object is gone has one.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let alike = |a: &Problem, b: &Problem| {
+            a.path == b.path && a.fate == b.fate && discriminant(&a.fault) == discriminant(&b.fault)
+        };
+        let line = |some: &[Problem]| {
+            let first = some.first()?;
+            Some(match some.len() {
+                1 => first.to_string(),
+                many => format!("{first} (and {} more of that kind there)", many - 1),
+            })
+        };
+        self.problems.chunk_by(alike).filter_map(line).collect()
+    }
+
     /// Is nothing wrong any more?
     #[must_use]
     pub fn is_mended(&self) -> bool {
@@ -250,5 +268,23 @@ pub(crate) fn place(reference: &Reference) -> String {
         Reference::Action(key) => layout::action(key),
         Reference::Object(id) => layout::object(id),
         Reference::Tree(id) => layout::tree(id),
+    }
+}
+
+#[cfg(test)]
+mod line_tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_one_kind_in_one_file_are_one_line() {
+        let key = |n: u8| Reference::Action(ActionKey(kiln_model::Digest::of(&[n])));
+        let problem = |root: &str, fault: Fault| Problem { path: root.into(), fault, fate: Fate::Left };
+        let dangling = |root: &str, n: u8| problem(root, Fault::DanglingRoot(root.to_owned(), key(n)));
+        let problems =
+            vec![dangling("a", 1), dangling("a", 2), dangling("a", 3), problem("a", Fault::Mode), dangling("b", 1)];
+        let lines = FsckReport { problems, ..FsckReport::default() }.lines();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].starts_with("`a`: root `a` keeps") && lines[0].ends_with("(and 2 more of that kind there)"));
+        assert!(lines[1].contains("permissions") && lines[2].ends_with("damaged"));
     }
 }

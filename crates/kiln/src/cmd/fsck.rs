@@ -42,7 +42,7 @@ impl Fsck {
                 })
             );
         } else {
-            report.problems.iter().for_each(|problem| say!("{problem}"));
+            report.lines().iter().for_each(|line| say!("{line}"));
             say!(
                 "{} objects, {}, {} trees, {} results, {} checkouts: {}",
                 report.objects,
@@ -52,8 +52,10 @@ impl Fsck {
                 report.checkouts,
                 match report.problems.len() {
                     0 => "sound".to_owned(),
-                    1 => "1 problem".to_owned(),
-                    many => format!("{many} problems"),
+                    1 if self.repair => "1 problem".to_owned(),
+                    many if self.repair => format!("{many} problems"),
+                    1 => "1 problem; `kiln fsck --repair` mends or removes it".to_owned(),
+                    many => format!("{many} problems; `kiln fsck --repair` mends or removes them"),
                 }
             );
         }

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use kiln_plan::services::{store_folder, store_options};
+use kiln_build::work::clean::CleanOptions;
+use kiln_build::work::{WorkError, Workplace};
+use kiln_plan::services::{store_folder, store_options, work_folder};
 use kiln_store::{GcError, GcOptions, OpenError, Store};
 
 use crate::context::{Context, Outcome, failed};
@@ -42,26 +44,38 @@ impl Gc {
         let options = store_options(now).reporter(context.progress.clone());
         let store = Store::open(&store_folder(&context.folder()?), options).map_err(failed(OpenError::hint))?;
         let since = now.saturating_sub(u64::from(self.days) * 86_400);
+        let keep_since = (self.days > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(since));
         let report = store
             .gc(&GcOptions {
-                keep_since: (self.days > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(since)),
+                keep_since,
                 max_bytes: self.most.map(|megabytes| megabytes << 20),
                 dry_run: self.dry_run,
                 wait: self.wait,
             })
             .map_err(failed(GcError::hint))?;
+        let work = Workplace::open(&work_folder(&context.folder()?)).map_err(failed(WorkError::hint))?;
+        let cleaned = store
+            .while_alone(self.wait, || {
+                work.clean(&CleanOptions {
+                    keep_since,
+                    now: SystemTime::UNIX_EPOCH + Duration::from_secs(now),
+                    dry_run: self.dry_run,
+                })
+            })
+            .map_err(failed(GcError::hint))?
+            .map_err(failed(WorkError::hint))?;
         if self.json {
             say!(
                 "{}",
                 serde_json::json!({
                     "actions": report.actions, "checkouts": report.checkouts, "trees": report.trees,
-                    "objects": report.objects, "freed": report.freed, "kept_actions": report.kept_actions,
+                    "objects": report.objects, "work": cleaned.entries, "freed": report.freed + cleaned.freed, "kept_actions": report.kept_actions,
                     "kept_objects": report.kept_objects, "kept": report.kept,
                 })
             );
         } else {
             let verb = if self.dry_run { "would free" } else { "freed" };
-            say!("{verb} {}, kept {}", size(report.freed), size(report.kept));
+            say!("{verb} {}, kept {}", size(report.freed + cleaned.freed), size(report.kept));
         }
         Ok(exit::DONE)
     }

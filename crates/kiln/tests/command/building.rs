@@ -282,3 +282,64 @@ fn a_build_that_takes_too_long_or_too_many_processes_is_stopped() {
     project.kiln(&["build", "slow"]).failed(1, &["slow", "`wait`", "1 s"]);
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
+
+#[test]
+fn what_a_source_folder_cannot_give_is_named_and_left_as_it_is() {
+    let world = World::new();
+    let project = with_tool(&world, &format!("sources: [ {{ path: src }} ]\n{}", step(WRITE)));
+    project.write("packages/tool/src/a", "one\n");
+    project.lock();
+    let source = project.folder.join("packages/tool/src");
+    fs::create_dir_all(source.join("deep/er")).unwrap();
+    for pipe in ["pipe", "deep/er/pipe"] {
+        assert!(std::process::Command::new("mkfifo").arg(source.join(pipe)).status().unwrap().success());
+    }
+    project.kiln(&["build"]).failed(1, &["`deep/er/pipe` is a named pipe", "`pipe` is a named pipe", ".gitignore"]);
+    project.write("packages/tool/src/.gitignore", "/pipe\ndeep/\n");
+    project.kiln(&["build"]).done();
+    let shut = source.join("shut");
+    fs::write(&shut, "shut\n").unwrap();
+    crate::world::set_mode(&shut, 0);
+    let built = project.kiln(&["build"]);
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&shut).unwrap()) & 0o777, 0);
+    if crate::world::is_root() {
+        built.done();
+    } else {
+        built.failed(1, &["`shut` cannot be read", "chmod u+r"]);
+    }
+}
+
+#[test]
+fn an_output_that_names_the_project_or_the_store_is_refused() {
+    let world = World::new();
+    let project = with_tool(&world, "");
+    let store = world.path("store");
+    for place in [&project.folder, &store, &store.join("work/scratch")] {
+        project.recipe(
+            "tool",
+            &step(&format!("mkdir -p {{{{ out }}}}/usr; echo x={}/y > {{{{ out }}}}/usr/x", place.display())),
+        );
+        project.lock();
+        let folder = if place.starts_with(&store) { &store } else { place };
+        project.kiln(&["build"]).failed(1, &["usr/x", &folder.display().to_string(), "a folder of this machine"]);
+    }
+    let other = format!("mkdir -p {{{{ out }}}}/usr; echo x={}-other > {{{{ out }}}}/usr/x", project.folder.display());
+    project.recipe("tool", &step(&other));
+    project.lock();
+    project.kiln(&["build"]).done();
+}
+
+#[test]
+fn a_source_that_cannot_be_had_is_told_with_its_line() {
+    let world = World::new();
+    let bytes = archive_of("a", "from an archive\n");
+    let path = world.path("tool.tar.gz");
+    fs::write(&path, &bytes).unwrap();
+    let source =
+        format!("sources:\n  - url: \"file://{}\"\n    sha256: {}\n", path.display(), Digest::of(&bytes).to_hex());
+    let project = with_tool(&world, &(source + &step(WRITE)));
+    project.lock();
+    fs::remove_dir_all(world.path("store")).unwrap();
+    fs::write(&path, "something else").unwrap();
+    project.kiln(&["build"]).failed(1, &["packages/tool/package.yaml:6", "tool.tar.gz"]);
+}

@@ -220,3 +220,26 @@ fn a_format_of_the_command_line_is_written_as_the_image_wants_it() {
     let manifest = manifest.unwrap();
     assert!(manifest.contains("layer.v1.tar+gzip") && !manifest.contains("+zstd"), "{manifest}");
 }
+
+#[test]
+fn links_that_lead_nowhere_are_told_by_package_on_every_build() {
+    let mut lost = Deb::new("lost", "1.0").link("usr/share/lost/pid", "/run/lost.pid");
+    for name in ["a", "b", "c", "d", "e"] {
+        lost = lost.link(&format!("usr/share/lost/{name}"), "/usr/lib/nothing");
+    }
+    let world = World::with(&[lost]);
+    let project = world.project("p");
+    project.image("web", "packages: [debian:lost]\nfacts: { links: { /usr/share/own: ../gone } }\n");
+    project.lock();
+    for _ in 0..2 {
+        project
+            .kiln(&["build"])
+            .done()
+            .said(&[
+                "package `debian:lost` has 5 links that lead nowhere: `/usr/share/lost/a` to `/usr/lib/nothing`",
+                "and 2 more",
+                "the image has a link that leads nowhere: `/usr/share/own` to `../gone`",
+            ])
+            .did_not_say(&["lost.pid"]);
+    }
+}

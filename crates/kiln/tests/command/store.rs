@@ -86,6 +86,27 @@ fn damage_is_found_mended_and_built_again() {
 }
 
 #[test]
+fn gc_cleans_what_building_left_beside_the_store() {
+    let world = World::new();
+    let project = world.project("p");
+    project.lock();
+    project.digests(&[]);
+    let part = world.path("store/work/downloads/abc.part");
+    let repository = world.path("store/work/git/abc.git/pack");
+    for path in [&part, &repository] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, vec![7; 3_000_000]).unwrap();
+    }
+    project.kiln(&["gc"]).done();
+    assert!(part.exists() && repository.exists(), "what is young stays, to be taken up again");
+    let would = project.json(&["gc", "--days", "0", "--dry-run", "--json"]);
+    assert!(part.exists() && would["freed"].as_u64() >= Some(6_000_000), "{would}");
+    let done = project.json(&["gc", "--days", "0", "--json"]);
+    assert!(!part.exists() && !repository.exists() && done["freed"].as_u64() >= Some(6_000_000), "{done}");
+    project.kiln(&["build"]).done();
+}
+
+#[test]
 fn every_truncated_file_of_a_store_is_noticed_and_mended() {
     let world = World::new();
     let project = world.project("p");

@@ -96,6 +96,25 @@ impl Git {
         if output.status.success() { Ok(output.stdout) } else { Err(failure(arguments, &output.stderr)) }
     }
 
+    /// Which of these files of a work tree are ignored, each ended by a NUL byte.
+    pub(crate) fn check_ignore(&self, folder: &Path, names: &[&OsStr]) -> Result<Vec<u8>, GitError> {
+        let arguments = ["check-ignore", "-z", "--stdin"];
+        let mut command = self.command(Some(folder), &arguments);
+        let mut child = command.stdin(Stdio::piped()).spawn().map_err(GitError::Program)?;
+        let text: Vec<u8> = names.iter().flat_map(|name| [name.as_encoded_bytes(), b"\0"].concat()).collect();
+        let input = child.stdin.take();
+        let output = std::thread::scope(|scope| {
+            // While its output is read, or both would wait. If it ends early its exit code says why.
+            scope.spawn(move || input.map(|mut input| input.write_all(&text)));
+            child.wait_with_output().map_err(GitError::Program)
+        })?;
+        // 1 says that none is.
+        match output.status.code() {
+            Some(0 | 1) => Ok(output.stdout),
+            _ => Err(failure(&arguments, &output.stderr)),
+        }
+    }
+
     /// Runs a command that may take long; `config`, if there is one, is all the configuration there is, also for the
     /// other side of a local fetch.
     pub(super) fn long(

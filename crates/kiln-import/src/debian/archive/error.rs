@@ -134,10 +134,10 @@ impl ArchiveError {
             Self::NotBelieved { source, .. } | Self::Release { source, .. } => source.hint(),
             Self::EveryMirror { attempts, .. } => attempts.iter().find_map(Self::hint),
             Self::IndexGone { .. } => Some(
-                "the archive has moved on: `kiln lock --update` takes its present state; a cache, or `kiln vendor`, keeps what is locked".to_owned(),
+                "the archive has moved on: `kiln lock --update` takes its present state; what a store has already stays usable".to_owned(),
             ),
             Self::PackagesGone { names, .. } => Some(format!(
-                "the archive has moved on: `kiln lock --update {}` takes what it has now; a cache, or `kiln vendor`, keeps what is locked",
+                "the archive has moved on: `kiln lock --update {}` takes what it has now; what a store has already stays usable",
                 names.join(" ")
             )),
             Self::Index { source, .. } => source.hint(),
