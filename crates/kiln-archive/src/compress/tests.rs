@@ -1,7 +1,6 @@
 //! What compressions promise.
 
 use std::io::{Read, Write};
-use std::num::NonZero;
 
 use proptest::prelude::*;
 
