@@ -38,7 +38,7 @@ output tar-zst sha256:45a36a9cec24d7aa281b858300f46dbb23ea6aaf4aedae1d2f536944d9
 fn table() -> String {
     let mut lines = vec![layer::KIND.to_owned()];
     for compression in LayerCompression::ALL {
-        // Large enough that zstd cuts it into several jobs.
+        // Larger than what a compressor sees at once.
         let sample = Sample::of(&Recipe { data: 10_000_000, special: true, devices: true, compression, program: None });
         for layer in &sample.layers {
             lines.push(format!("{} {} {}", compression.as_str(), layer.comment, layer.info.digest));

@@ -6,12 +6,26 @@ use std::process::Command;
 
 use super::timing::{Row, measure as time, median};
 use super::web::{commit, repository, write};
-use crate::process::{Outcome, run};
+use crate::process::{Outcome, cargo, output, run};
 
 const RECIPES: usize = 1000;
 
+/// Loading and validating as many recipes, which a benchmark of `kiln-model` measures.
+fn load(rows: &mut Vec<Row>) -> Outcome {
+    let text = output(cargo().args(["bench", "--quiet", "--package", "kiln-model", "--bench", "load"]))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("load and validate 1,000 recipes"));
+    let word = line.and_then(|line| line.split("median ").nth(1)?.split_whitespace().next());
+    let seconds = word.and_then(|word| word.parse::<f64>().ok()).map(|milliseconds| milliseconds / 1000.0);
+    let seconds = seconds.ok_or_else(|| format!("the benchmark of loading says no time:\n{text}"))?;
+    rows.push(
+        Row::new("load and validate 1,000 recipes", seconds, None).promised("under 0.100", seconds < 0.1),
+    );
+    Ok(())
+}
+
 /// Measures it.
 pub fn measure(kiln: &Path, work: &Path, rows: &mut Vec<Row>) -> Outcome {
+    load(rows)?;
     let project = work.join("thousand");
     let store = work.join("seed");
     write(

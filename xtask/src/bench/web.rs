@@ -130,6 +130,16 @@ pub fn measure(kiln: &Path, web: &Web, rows: &mut Vec<Row>) -> Outcome {
         Row::new("kiln build, nothing changed", nothing.seconds, Some(nothing.memory))
             .promised("under 0.050", nothing.seconds < 0.05),
     );
+    let locked = median(11, |_| {
+        let mut command = Command::new(kiln);
+        let seed = web.project.with_file_name("seed");
+        command.args(["lock", "--offline", "--quiet", "--store"]).arg(seed).arg(&web.project);
+        time(&mut command)
+    })?;
+    rows.push(
+        Row::new("kiln lock, nothing changed: opens the archive's index", locked.seconds, Some(locked.memory))
+            .promised("the index opens in under 0.050", locked.seconds < 0.05),
+    );
     let changed = median(11, |index| {
         write(&web.project.join("files/bench.conf"), &format!("line = {}\n", index + 1))?;
         time(&mut build(kiln, web, &store))
