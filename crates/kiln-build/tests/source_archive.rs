@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bench::{Bench, chain, pairs, show};
 use kiln_archive::Limits;
 use kiln_build::graph::{ActionError, Graph, NodeId};
-use kiln_build::source::{FetchAction, ForeignAction, SourceFile, TREE, UnpackAction, Unpacker};
+use kiln_build::source::{FetchAction, ForeignAction, Pinned, SourceFile, TREE, UnpackAction, Unpacker};
 use kiln_fetch::{Expect, FetchOptions, Fetcher, Request};
 use kiln_model::{Digest, ObjectSource as _};
 use kiln_store::Session;
@@ -40,8 +40,7 @@ fn fetch(bench: &Bench, graph: &mut Graph, path: &Path, sha256: Digest) -> NodeI
             subject: "thing".to_owned(),
         },
         fetcher: Arc::new(Fetcher::new(FetchOptions { offline: true, ..FetchOptions::default() })),
-        gone: None,
-        place: Some("packages/a/package.yaml:3".to_owned()),
+        pinned: Some(Pinned { place: Arc::new(|| "packages/a/package.yaml:3".to_owned()), gone: None, other: None }),
         work: bench.work.clone(),
     })
 }

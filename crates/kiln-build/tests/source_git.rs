@@ -134,7 +134,7 @@ fn refuses_what_is_not_a_full_commit_that_is_there() {
     let error = contents(&bench, action(&bench, &path, &tag)).unwrap_err();
     assert_eq!(error, format!("`{tag}` is a tag and not a commit"));
     let error = contents(&bench, action(&bench, &bench.path("nowhere"), &commit)).unwrap_err();
-    assert!(error.contains("git fetch"), "{error}");
+    assert!(error.contains(&format!("Git repository `{}`", bench.path("nowhere").display())), "{error}");
 }
 
 #[test]

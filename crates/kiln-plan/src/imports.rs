@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kiln_build::graph::{Graph, NodeId};
-use kiln_build::source::FetchAction;
+use kiln_build::source::{FetchAction, Pinned};
 use kiln_fetch::{Expect, Request, Url};
 use kiln_import::mirror::MirrorError;
-use kiln_model::lock::{Lock, LockedPackage, PackageKey};
-use kiln_model::{Architecture, ArchiveKind, Digest, ObjectId, OriginName, PackageRef};
+use kiln_model::lock::{EntryRef, LOCK_FILE, Lock, LockedFile, LockedPackage, PackageKey};
+use kiln_model::{Architecture, ArchiveKind, ObjectId, OriginName, PackageName, PackageRef};
 
 use crate::action::{ImportAction, MemberNode};
 use crate::services::Services;
@@ -41,19 +41,42 @@ impl ImportsError {
     }
 }
 
+/// What of a lock pins a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PinnedBy {
+    /// A package.
+    Package(PackageKey),
+    /// A source of a recipe.
+    Source(PackageName, u32),
+}
+
+impl PinnedBy {
+    /// `kiln.lock` and the line, as far as it is known.
+    fn place(&self, text: Option<&str>, field: Option<&str>) -> String {
+        let entry = match self {
+            Self::Package(key) => EntryRef::Package(key),
+            Self::Source(recipe, index) => EntryRef::Source(recipe, *index),
+        };
+        let line = text.and_then(|text| entry.line(text, field));
+        line.map_or_else(|| LOCK_FILE.to_owned(), |line| format!("{LOCK_FILE}:{line}"))
+    }
+}
+
 /// Adds import nodes to a graph.
 pub struct Imports<'a> {
     services: &'a Services,
     lock: &'a Lock,
+    /// The lock's text, for the lines of its entries.
+    text: Option<Arc<str>>,
     nodes: BTreeMap<PackageKey, NodeId>,
     urls: BTreeMap<OriginName, Vec<Url>>,
 }
 
 impl<'a> Imports<'a> {
-    /// For the packages of a lock.
+    /// For the packages of a lock, whose text is `text`.
     #[must_use]
-    pub fn new(services: &'a Services, lock: &'a Lock) -> Self {
-        Self { services, lock, nodes: BTreeMap::new(), urls: BTreeMap::new() }
+    pub fn new(services: &'a Services, lock: &'a Lock, text: Option<Arc<str>>) -> Self {
+        Self { services, lock, text, nodes: BTreeMap::new(), urls: BTreeMap::new() }
     }
 
     /// The packages of a target.
@@ -86,13 +109,23 @@ impl<'a> Imports<'a> {
             return Ok(*node);
         }
         let subject = format!("{} {}", key.name, package.version);
-        let file = self.file(graph, &key.origin, &package.path, package.sha256, package.size, &subject)?;
+        let pinned = LockedFile {
+            name: subject.clone(),
+            path: package.path.clone(),
+            sha256: package.sha256,
+            size: package.size,
+        };
+        let file = self.file(graph, &key.origin, &pinned, &PinnedBy::Package(key.clone()))?;
+        let text = self.text.clone();
+        let by = PinnedBy::Package(key.clone());
         let node = graph.add(ImportAction {
             name: subject,
             kind: self.kind(&key.origin),
             origin: key.origin.clone(),
             file,
             size: package.size,
+            package: (key.name.clone(), package.version.clone(), key.architecture),
+            place: Arc::new(move |field| by.place(text.as_deref(), Some(field))),
         });
         self.nodes.insert(key.clone(), node);
         Ok(node)
@@ -106,17 +139,13 @@ impl<'a> Imports<'a> {
         &mut self,
         graph: &mut Graph,
         origin: &OriginName,
-        path: &str,
-        sha256: Digest,
-        size: u64,
-        subject: &str,
+        pinned: &LockedFile,
+        by: &PinnedBy,
     ) -> Result<NodeId, ImportsError> {
+        let LockedFile { name, path, sha256, size } = pinned;
         let wrong = || ImportsError::Path { path: path.to_owned() };
-        if path.starts_with('/') || path.contains("://") || path.split('/').any(|part| part == "..") {
-            return Err(wrong());
-        }
         // What is in the store needs no mirror: a machine without one still builds.
-        let there = self.services.session.has_object(&ObjectId(sha256));
+        let there = self.services.session.has_object(&ObjectId(*sha256));
         let mut urls = Vec::new();
         match self.mirrors(origin) {
             Ok(mirrors) => {
@@ -127,11 +156,19 @@ impl<'a> Imports<'a> {
             Err(_) if there => {}
             Err(error) => return Err(error.into()),
         }
-        let request =
-            Request { urls, expect: Expect::Digest { sha256, size: Some(size) }, subject: subject.to_owned() };
+        let expect = Expect::Digest { sha256: *sha256, size: Some(*size) };
+        let request = Request { urls, expect, subject: name.clone() };
         let (fetcher, work) = (Arc::clone(&self.services.fetcher), self.services.work.clone());
-        let gone = format!("the archive has moved on: `kiln lock --update {origin}` takes what it has now");
-        Ok(graph.add(FetchAction { request, fetcher, gone: Some(gone), place: None, work }))
+        let (by, text) = (by.clone(), self.text.clone());
+        let pinned = Pinned {
+            place: Arc::new(move || by.place(text.as_deref(), None)),
+            gone: Some(format!("the archive has moved on: `kiln lock --update {origin}` takes what it has now")),
+            other: Some(format!(
+                "if the lock was edited or merged by hand, `kiln lock` puts it right; otherwise the mirror has another \
+                 file: ask another one, or take what the archive has now with `kiln lock --update {origin}`"
+            )),
+        };
+        Ok(graph.add(FetchAction { request, fetcher, pinned: Some(pinned), work }))
     }
 
     fn kind(&self, origin: &OriginName) -> ArchiveKind {

@@ -7,6 +7,7 @@ pub mod images;
 pub mod imports;
 pub mod locking;
 mod parallel;
+pub mod pins;
 pub mod plan;
 pub mod recipes;
 mod records;
@@ -15,6 +16,7 @@ pub mod rules;
 pub mod services;
 pub mod tools;
 pub mod units;
+pub mod unknown;
 pub mod workspace;
 
 pub use plan::{ImageNodes, Plan, PlanError};

@@ -1,23 +1,29 @@
 //! Resolving what a project names and pinning it: `kiln lock`.
 //!
-//! A lock that says what the project asks is left as it is. Where it does not, everything is resolved again, but within
-//! the states of the archives that are locked: only an update moves those. So adding a package to an image changes the
-//! version of no other.
+//! Everything is resolved again each time, but within the states of the archives that are locked: only an update moves
+//! those. What packages a project needs is a function of what it asks and of those states, so adding a package to an
+//! image changes the version of no other, and a lock that was edited or merged wrongly comes right. What cannot be had
+//! from anywhere else is taken from the old lock: the states, the commits of branches, the numbers of accounts.
+//!
+//! When an archive cannot be reached and the lock says what the project asks, it is left as it is, and that is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_build::source::{GitError, GitLocation as Repository, resolve_rev};
 use kiln_import::archive::{Means, OpenArchive, OriginError, OriginRequest, format_of};
+use kiln_import::debian::index::SourceRecord;
 use kiln_import::mirror::MirrorError;
 use kiln_import::solver::SolveRequest;
+use kiln_model::diagnostic::Diagnostics;
 use kiln_model::lock::{Lock, LockedFile, LockedOrigin, LockedSource, LockedTarget, Staleness, TargetKey};
 use kiln_model::project::{Origin, WantedSource, WantedTarget};
 use kiln_model::recipe::SourceKind;
 use kiln_model::version;
-use kiln_model::{ArchiveKind, OriginName, PackageName, Reporter};
+use kiln_model::{Architecture, ArchiveKind, Event, OriginName, PackageName, Reporter};
 
 use crate::services::Services;
-use crate::workspace::Workspace;
+use crate::unknown;
+use crate::workspace::{LOCK_FILE, Workspace};
 
 /// What to move besides what has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,18 +65,6 @@ pub enum LockError {
         #[source]
         source: Box<OriginError>,
     },
-    /// The archive does not have a source package.
-    #[error("the origin `{origin}` has no source package `{package}`{}", .wanted.as_ref().map_or_else(String::new, |v| format!(" {v}")))]
-    NoSource {
-        /// The origin.
-        origin: OriginName,
-        /// The source package.
-        package: PackageName,
-        /// The version.
-        wanted: Option<String>,
-        /// The versions that are there.
-        versions: Vec<String>,
-    },
     /// The index of source packages cannot be read.
     #[error("cannot read the source packages of the origin `{origin}`")]
     SourceIndex {
@@ -84,11 +78,27 @@ pub enum LockError {
     #[error("cannot keep the packages that were read")]
     Keep(#[from] kiln_store::WriteError),
     /// A Git repository does not say which commit.
-    #[error(transparent)]
-    Git(#[from] GitError),
+    #[error("cannot pin source {} of `{recipe}`", .index + 1)]
+    Git {
+        /// The recipe.
+        recipe: PackageName,
+        /// Which of its sources.
+        index: u32,
+        /// Why.
+        #[source]
+        source: Box<GitError>,
+    },
+    /// The project names packages that its origins do not have.
+    #[error("the project names packages that its origins do not have")]
+    Unknown(Box<Diagnostics>),
     /// A name that `--update` gave is nothing here.
-    #[error("`{0}` is no origin, recipe or locked package of this project")]
-    NoSuchName(String),
+    #[error("`{name}` is no origin, recipe or locked package of this project")]
+    NoSuchName {
+        /// The name.
+        name: String,
+        /// One that may have been meant.
+        near: Option<String>,
+    },
 }
 
 impl LockError {
@@ -100,13 +110,20 @@ impl LockError {
             Self::Origin(error) => error.hint(),
             Self::Keep(error) => error.hint(),
             Self::Solve { source, .. } => source.hint(),
-            Self::NoSource { versions, .. } if !versions.is_empty() => Some(format!("it has {}", versions.join(", "))),
-            Self::NoSource { .. } => {
-                Some("source packages often have another name than the packages built from them".to_owned())
-            }
-            Self::Git(error) => error.hint(),
+            Self::Git { source, .. } => source.hint(),
             Self::SourceIndex { source, .. } => source.hint(),
-            Self::NoSuchName(_) => None,
+            Self::NoSuchName { near, .. } => near.as_ref().map(|near| format!("did you mean `{near}`?")),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// Is it about reaching an archive, and not about what the project asks?
+    fn is_of_reach(&self) -> bool {
+        match self {
+            Self::Mirror(_) => true,
+            Self::Origin(source) => source.is_of_reach(),
+            Self::Solve { source, .. } => source.is_of_reach(),
+            _ => false,
         }
     }
 }
@@ -129,6 +146,19 @@ impl Wanted {
         Self { targets, sources: project.wanted_sources() }
     }
 
+    /// The architectures it speaks of.
+    #[must_use]
+    pub fn architectures(&self) -> Vec<Architecture> {
+        let all: BTreeSet<_> = self.targets.iter().map(|target| target.architecture).collect();
+        all.into_iter().collect()
+    }
+
+    /// Are source packages of an origin wanted?
+    pub(crate) fn sources_of(&self, name: &OriginName) -> bool {
+        let from_here = |source: &WantedSource| matches!(&source.source.kind, SourceKind::Origin { origin, .. } if origin.value == *name);
+        self.sources.iter().any(from_here)
+    }
+
     /// Everything in which a lock does not say what the project asks.
     #[must_use]
     pub fn stale(&self, workspace: &Workspace, lock: &Lock) -> Vec<Staleness> {
@@ -136,7 +166,7 @@ impl Wanted {
     }
 }
 
-/// Resolves what a project names. `old` is the lock there is, if there is one.
+/// Resolves what a project names. `old` is what there is of a lock, if there is one.
 ///
 /// # Errors
 /// When something cannot be resolved; nothing is written in any case.
@@ -151,21 +181,43 @@ pub fn lock(
     let empty = Lock::default();
     let old = old.unwrap_or(&empty);
     check_names(workspace, old, update)?;
-    let stale = wanted.stale(workspace, old);
-    if *update == Update::Nothing && stale.is_empty() {
-        return Ok(old.clone());
+    match resolve_all(workspace, services, &wanted, old, update, reporter) {
+        // Who only wants to know that the lock is up to date needs no network for it.
+        Err(error) if error.is_of_reach() && *update == Update::Nothing && wanted.stale(workspace, old).is_empty() => {
+            let message =
+                format!("`{LOCK_FILE}` says what the project asks, but is not checked against the archive: {error}");
+            reporter.report(Event::Warning { message, hint: error.hint() });
+            Ok(old.clone())
+        }
+        resolved => resolved,
     }
+}
+
+fn resolve_all(
+    workspace: &Workspace,
+    services: &Services,
+    wanted: &Wanted,
+    old: &Lock,
+    update: &Update,
+    reporter: &dyn Reporter,
+) -> Result<Lock, LockError> {
     let mut new = Lock { ids: old.ids.clone(), ..Lock::default() };
     let folder = services.archives();
     let means = Means { fetcher: &services.fetcher, folder: &folder, session: &services.session, reporter };
     let mut archives = Archives::new();
     for (name, origin) in &workspace.project.project.origins {
         let moved = update.names(name.as_str())
-            || old.packages.keys().any(|key| key.origin == *name && update.names(key.name.as_str()));
+            || old.packages.keys().any(|key| {
+                key.origin == *name && (update.names(key.name.as_str()) || update.names(&key.reference().to_string()))
+            });
         let locked = old.origins.get(name).filter(|_| !moved);
-        let archive = open(workspace, services, name, &origin.value, &wanted, locked, old, &means)?;
+        let archive = open(workspace, services, name, &origin.value, wanted, locked, old, &means)?;
         new.origins.insert(name.clone(), archive.state());
         archives.insert(name.clone(), (origin.value.kind(), archive));
+    }
+    let unknown = unknown::names(workspace, wanted, &archives)?;
+    if !unknown.is_empty() {
+        return Err(LockError::Unknown(Box::new(unknown)));
     }
     for target in &wanted.targets {
         resolve(target, &archives, &means, &mut new)?;
@@ -184,14 +236,11 @@ pub fn lock(
     }
     for source in &wanted.sources {
         let key = (source.recipe.clone(), source.index);
-        let kept = old
-            .sources
-            .get(&key)
-            .filter(|locked| locked.is(&source.source.kind) && !update.names(source.recipe.as_str()));
-        let kept = kept.filter(|locked| match locked {
-            LockedSource::Origin { origin, .. } => !update.names(origin.as_str()),
-            LockedSource::Git { .. } => *update != Update::Everything,
-            LockedSource::Archive { .. } | LockedSource::Path { .. } => true,
+        // Only of a branch nobody but the lock knows what it was; all else follows from the recipe and the archives.
+        let kept = old.sources.get(&key).filter(|locked| {
+            matches!(locked, LockedSource::Git { .. })
+                && locked.is(&source.source.kind)
+                && !update.names(source.recipe.as_str())
         });
         let locked = match kept {
             Some(locked) => locked.clone(),
@@ -206,19 +255,22 @@ pub fn lock(
 fn check_names(workspace: &Workspace, old: &Lock, update: &Update) -> Result<(), LockError> {
     let Update::Only(names) = update else { return Ok(()) };
     let project = &workspace.project;
-    for name in names {
-        let known = project.project.origins.keys().any(|origin| origin.as_str() == name)
-            || project.recipes.keys().any(|recipe| recipe.as_str() == name)
-            || old.packages.keys().any(|key| key.name.as_str() == name);
-        if !known {
-            return Err(LockError::NoSuchName(name.clone()));
+    let mut known: BTreeSet<String> = project.project.origins.keys().map(ToString::to_string).collect();
+    known.extend(project.recipes.keys().map(ToString::to_string));
+    for key in old.packages.keys() {
+        known.extend([key.name.to_string(), key.reference().to_string()]);
+    }
+    match names.iter().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            let near = kiln_model::yaml::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+            Err(LockError::NoSuchName { name: name.clone(), near })
         }
     }
-    Ok(())
 }
 
 /// Archives by origin, each with its kind.
-type Archives = BTreeMap<OriginName, (ArchiveKind, Box<dyn OpenArchive>)>;
+pub(crate) type Archives = BTreeMap<OriginName, (ArchiveKind, Box<dyn OpenArchive>)>;
 
 #[allow(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
 fn open(
@@ -231,23 +283,46 @@ fn open(
     old: &Lock,
     means: &Means<'_>,
 ) -> Result<Box<dyn OpenArchive>, LockError> {
-    let architectures: BTreeSet<_> = wanted.targets.iter().map(|target| target.architecture).collect();
-    let architectures: Vec<_> = architectures.into_iter().collect();
-    let from_here = |source: &WantedSource| matches!(&source.source.kind, SourceKind::Origin { origin, .. } if origin.value == *name);
-    let mirrors = services.settings.mirrors.choose(origin.kind(), name.as_str(), origin.distribution())?;
+    let architectures = wanted.architectures();
+    let mirrors = services.settings.mirrors.choose(origin.kind(), name.as_str(), origin.distribution());
     let request = OriginRequest {
         name,
         origin,
         project: &workspace.folder,
         keyrings: &services.settings.keyring_folders,
-        mirrors: &mirrors,
+        mirrors: mirrors.as_ref().map_or(&[], Vec::as_slice),
         architectures: &architectures,
-        sources: wanted.sources.iter().any(from_here),
-        locked,
+        sources: wanted.sources_of(name),
+        locked: None,
         floor: old.origins.get(name).filter(|locked| locked.archive == origin.kind()),
         now: services.settings.now,
     };
-    Ok(format_of(origin.kind()).open(&request, means)?)
+    let format = format_of(origin.kind());
+    let stated = locked.map(|locked| format.kept_state(&request, locked, means).unwrap_or_else(|| locked.clone()));
+    let opened = format.open(&OriginRequest { locked: stated.as_ref(), ..request }, means);
+    let error = match opened {
+        Ok(archive) => return Ok(archive),
+        Err(error) => error,
+    };
+    // What the lock says of the state may be wrong, and the state be the archive's present one all the same.
+    if let Some(locked) = locked.filter(|_| error.is_gone())
+        && let Ok(present) = format.open(&request, means)
+        && is_state(&present.state(), locked)
+    {
+        return Ok(present);
+    }
+    // Where nobody could be asked, because nobody is known, that is what to tell.
+    mirrors.map_err(LockError::from)?;
+    Err(error.into())
+}
+
+/// Is it the locked state, whatever else the lock says of it? The signed statement tells, or, without one, the date.
+fn is_state(state: &LockedOrigin, locked: &LockedOrigin) -> bool {
+    match (&state.release, &locked.release) {
+        (Some(release), Some(locked)) => release == locked,
+        (None, None) => state.suite == locked.suite && state.date == locked.date,
+        _ => false,
+    }
 }
 
 /// Resolves a target. Packages of different kinds of archive know nothing of each other, so each kind's requests are
@@ -257,11 +332,7 @@ fn resolve(target: &WantedTarget, archives: &Archives, means: &Means<'_>, new: &
     let mut locked = LockedTarget { requests: target.requests.clone(), packages: BTreeSet::new() };
     let kinds: BTreeSet<ArchiveKind> = archives.values().map(|(kind, _)| *kind).collect();
     for kind in kinds {
-        let own: Vec<(&OriginName, &dyn OpenArchive)> =
-            archives.iter().filter(|(_, (of, _))| *of == kind).map(|(name, (_, archive))| (name, &**archive)).collect();
-        let here = |request: &&kiln_model::PackageRef| own.iter().any(|(name, _)| request.origin() == Some(*name));
-        let requests: Vec<SolveRequest> =
-            target.requests.iter().filter(here).filter_map(SolveRequest::from_reference).collect();
+        let (own, requests) = of_kind(target, archives, kind);
         if requests.is_empty() {
             continue;
         }
@@ -277,6 +348,32 @@ fn resolve(target: &WantedTarget, archives: &Archives, means: &Means<'_>, new: &
     Ok(())
 }
 
+/// The source packages of a name, the highest version first.
+pub(crate) fn source_records(
+    archives: &Archives,
+    origin: &OriginName,
+    package: &PackageName,
+) -> Result<Vec<SourceRecord>, LockError> {
+    let fault = |source| LockError::SourceIndex { origin: origin.clone(), source: Box::new(source) };
+    let Some((kind, archive)) = archives.get(origin) else { return Ok(Vec::new()) };
+    let mut records = archive.sources(package.as_str()).map_err(fault)?;
+    records.sort_by(|a, b| version::compare(*kind, &b.version, &a.version));
+    Ok(records)
+}
+
+/// The requests of a target for packages of one kind of archive, and the archives of that kind.
+pub(crate) fn of_kind<'a>(
+    target: &WantedTarget,
+    archives: &'a Archives,
+    kind: ArchiveKind,
+) -> (Vec<(&'a OriginName, &'a dyn OpenArchive)>, Vec<SolveRequest>) {
+    let own: Vec<(&OriginName, &dyn OpenArchive)> =
+        archives.iter().filter(|(_, (of, _))| *of == kind).map(|(name, (_, archive))| (name, &**archive)).collect();
+    let here = |request: &&kiln_model::PackageRef| own.iter().any(|(name, _)| request.origin() == Some(*name));
+    let requests = target.requests.iter().filter(here).filter_map(SolveRequest::from_reference).collect();
+    (own, requests)
+}
+
 fn pin(
     workspace: &Workspace,
     services: &Services,
@@ -286,21 +383,10 @@ fn pin(
     Ok(match &wanted.source.kind {
         SourceKind::Origin { origin, package, version: wanted, apply_patches, .. } => {
             let origin = &origin.value;
-            let fault = |source| LockError::SourceIndex { origin: origin.clone(), source: Box::new(source) };
-            let archive = archives.get(origin);
-            let mut records = match archive {
-                Some((_, archive)) => archive.sources(package.value.as_str()).map_err(fault)?,
-                None => Vec::new(),
-            };
-            let kind = archive.map(|(kind, _)| *kind).unwrap_or_default();
-            records.sort_by(|a, b| version::compare(kind, &b.version, &a.version));
+            let records = source_records(archives, origin, package)?;
             let found = records.iter().find(|record| wanted.as_ref().is_none_or(|wanted| *wanted == record.version));
-            let record = found.ok_or_else(|| LockError::NoSource {
-                origin: origin.clone(),
-                package: package.value.clone(),
-                wanted: wanted.clone(),
-                versions: records.iter().map(|record| record.version.clone()).collect(),
-            })?;
+            // That there is one was looked at before anything was resolved.
+            let record = found.ok_or_else(|| LockError::Unknown(Box::default()))?;
             // Only what is used: the distribution's changes belong to it only when they are applied.
             let changes = |name: &str| name.contains(".debian.tar.") || name.contains(".diff.");
             let used = |name: &str| !name.ends_with(".asc") && (*apply_patches || !changes(name));
@@ -321,8 +407,13 @@ fn pin(
             LockedSource::Archive { url: url.value.clone(), sha256: *sha256, size: None }
         }
         SourceKind::Git { location, rev } => {
-            let repository = Repository::parse(&location.to_string(), &workspace.folder)?;
-            let commit = resolve_rev(&services.git, &services.work, &repository, &rev.value, &services.cancel)?;
+            let fault = |source| {
+                let (recipe, index) = (wanted.recipe.clone(), wanted.index);
+                LockError::Git { recipe, index, source: Box::new(source) }
+            };
+            let repository = Repository::parse(&location.to_string(), &workspace.folder).map_err(fault)?;
+            let commit = resolve_rev(&services.git, &services.work, &repository, &rev.value, &services.cancel);
+            let commit = commit.map_err(fault)?;
             LockedSource::Git { url: location.to_string(), rev: rev.value.clone(), commit, tree: None }
         }
         SourceKind::Path { path } => LockedSource::Path { path: path.to_string() },

@@ -76,7 +76,7 @@ impl<'a> Plan<'a> {
             services,
             architecture,
             graph: Graph::new(),
-            imports: Imports::new(services, lock),
+            imports: Imports::new(services, lock, workspace.lock_text.clone()),
             recipes: Recipes::new(workspace, lock, services, architecture),
             locked,
             images: BTreeMap::new(),

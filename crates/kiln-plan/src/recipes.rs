@@ -10,16 +10,16 @@ use kiln_build::graph::{Graph, NodeId};
 use kiln_build::recipe::{BuildAction, BuildPatch, BuildSource, Environment, Sandboxed};
 use kiln_build::sandbox::Limits;
 use kiln_build::source::{
-    FetchAction, FolderAction, ForeignAction, GitAction, GitError, GitLocation as Repository, UnpackAction,
+    FetchAction, FolderAction, ForeignAction, GitAction, GitError, GitLocation as Repository, Pinned, UnpackAction,
 };
 use kiln_fetch::{Expect, Request, Url};
-use kiln_model::lock::{Lock, LockedSource};
+use kiln_model::lock::{Lock, LockedFile, LockedSource};
 use kiln_model::project::Variant;
 use kiln_model::recipe::{BuildVars, OutwardLinks, Recipe, Source, SourceKind};
 use kiln_model::{Architecture, PackageName, PackageRef, PartName};
 
 use crate::action::{Built, ComposeAction, Content, DebianUnpacker, MemberNode, TestAction};
-use crate::imports::{self, Imports, ImportsError};
+use crate::imports::{self, Imports, ImportsError, PinnedBy};
 use crate::services::Services;
 use crate::units::{self, UnitError};
 use crate::workspace::Workspace;
@@ -324,8 +324,9 @@ impl<'a> Recipes<'a> {
             ) => {
                 let mut nodes = Vec::new();
                 for file in files {
-                    let subject = format!("{package} {version}: {}", file.name);
-                    let node = imports.file(graph, origin, &file.path, file.sha256, file.size, &subject)?;
+                    let pinned = LockedFile { name: format!("{package} {version}: {}", file.name), ..file.clone() };
+                    let by = PinnedBy::Source(key.0.clone(), index);
+                    let node = imports.file(graph, origin, &pinned, &by)?;
                     nodes.push((file.name.clone(), node));
                 }
                 graph.add(ForeignAction {
@@ -344,9 +345,9 @@ impl<'a> Recipes<'a> {
                     subject: name.clone(),
                 };
                 let fetcher = Arc::clone(&self.services.fetcher);
-                let place =
-                    Some(format!("{}:{}", self.workspace.project.sources.path(source.place.file), source.place.line));
-                let file = graph.add(FetchAction { request, fetcher, gone: None, place, work });
+                let at = format!("{}:{}", self.workspace.project.sources.path(source.place.file), source.place.line);
+                let pinned = Pinned { place: Arc::new(move || at.clone()), gone: None, other: None };
+                let file = graph.add(FetchAction { request, fetcher, pinned: Some(pinned), work });
                 graph.add(UnpackAction {
                     name,
                     file,

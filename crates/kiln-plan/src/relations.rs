@@ -51,9 +51,10 @@ impl RelationsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable { .. } => None,
-            Self::Missing { needs, .. } => {
-                Some(format!("add `{needs}` to the recipe's `runtime` or to the image's packages"))
-            }
+            Self::Missing { needs, .. } => Some(format!(
+                "if `kiln.lock` was edited or merged by hand, `kiln lock` puts it right; otherwise add `{needs}` to \
+                     the recipe's `runtime` or to the image's packages"
+            )),
             Self::Apart { .. } => Some("take one of the two out".to_owned()),
         }
     }

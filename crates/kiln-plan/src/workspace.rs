@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kiln_model::diagnostic::Diagnostics;
 use kiln_model::project::{
@@ -25,8 +26,9 @@ pub struct Workspace {
     pub project: LoadedProject,
     /// Its state in Git.
     pub git: GitState,
-    /// The text of `kiln.lock`; none before the first `kiln lock`.
-    pub lock_text: Option<String>,
+    /// The text of `kiln.lock`; none before the first `kiln lock`. Bytes that are no text are U+FFFD, which reading the
+    /// lock refuses.
+    pub lock_text: Option<Arc<str>>,
 }
 
 /// Why a project cannot be read.
@@ -47,6 +49,12 @@ pub enum WorkspaceError {
     /// There is no folder.
     #[error("there is no folder `{}`", .0.display())]
     NoFolder(PathBuf),
+    /// The folder is no project.
+    #[error("there is no `{PROJECT_FILE}` in `{}`, so it is not a project", .0.display())]
+    NoProject(PathBuf),
+    /// A link of the project's that leads Kiln to its files: Git keeps the link, not what is behind it.
+    #[error("`{}` is a symbolic link, so what is behind it is no part of the repository", .0.display())]
+    Link(PathBuf),
     /// Git cannot tell.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -64,6 +72,10 @@ impl WorkspaceError {
             Self::NoFolder(_) => {
                 Some("give the folder of a project, or the name of an image in the project here".to_owned())
             }
+            Self::NoProject(folder) => {
+                Some(format!("give the folder of a project, or make one: `kiln init {}`", folder.display()))
+            }
+            Self::Link(_) => Some("put the folder itself there; `git add` keeps a link as a link".to_owned()),
             Self::Large(_) => {
                 Some("a project's own files are written by people; put data under another name".to_owned())
             }
@@ -96,6 +108,9 @@ impl Workspace {
         if !folder.is_dir() {
             return Err(WorkspaceError::NoFolder(folder.to_owned()));
         }
+        if ![PROJECT_FILE, "kiln.yml"].iter().any(|name| folder.join(name).exists()) {
+            return Err(WorkspaceError::NoProject(folder.to_owned()));
+        }
         // Git takes a few milliseconds, most of them waiting: the files are read meanwhile.
         let (git, texts) = std::thread::scope(|scope| {
             let git = scope.spawn(|| git::state(folder));
@@ -107,7 +122,7 @@ impl Workspace {
         let named = texts.iter().map(|(path, text)| (path.as_str(), text.as_str()));
         let project =
             parse_project_tree(named, &Disk(folder)).map_err(|faults| WorkspaceError::Project(Box::new(faults)))?;
-        let lock_text = read(&folder.join(LOCK_FILE), u64::MAX)?;
+        let lock_text = bytes(&folder.join(LOCK_FILE), u64::MAX)?.map(|bytes| String::from_utf8_lossy(&bytes).into());
         Ok(Self { folder: folder.to_owned(), project, git: git?, lock_text })
     }
 }
@@ -125,6 +140,9 @@ fn read_texts(folder: &Path) -> Result<Vec<(String, String)>, WorkspaceError> {
             let entry = entry.map_err(|source| WorkspaceError::Read { path: folder.join(below), source })?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = format!("{below}/{name}");
+            if deep && entry.file_type().is_ok_and(|kind| kind.is_symlink()) && folder.join(&path).is_dir() {
+                return Err(WorkspaceError::Link(folder.join(path)));
+            }
             if deep && !wanted_files(&path) {
                 paths.push(format!("{path}/package.yaml"));
                 paths.push(format!("{path}/package.yml"));
@@ -136,15 +154,15 @@ fn read_texts(folder: &Path) -> Result<Vec<(String, String)>, WorkspaceError> {
     paths.sort();
     let mut texts = Vec::with_capacity(paths.len());
     for path in paths {
-        if let Some(text) = read(&folder.join(&path), MOST_BYTES)? {
-            texts.push((path, text));
+        if let Some(bytes) = bytes(&folder.join(&path), MOST_BYTES)? {
+            texts.push((path, String::from_utf8_lossy(&bytes).into_owned()));
         }
     }
     Ok(texts)
 }
 
-/// The text of a file; none when it is not there.
-fn read(path: &Path, limit: u64) -> Result<Option<String>, WorkspaceError> {
+/// The bytes of a file; none when it is not there.
+fn bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, WorkspaceError> {
     let wrap = |source| WorkspaceError::Read { path: path.to_owned(), source };
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > limit => return Err(WorkspaceError::Large(path.to_owned())),
@@ -154,5 +172,5 @@ fn read(path: &Path, limit: u64) -> Result<Option<String>, WorkspaceError> {
         }
         Err(source) => return Err(wrap(source)),
     }
-    std::fs::read_to_string(path).map(Some).map_err(wrap)
+    std::fs::read(path).map(Some).map_err(wrap)
 }

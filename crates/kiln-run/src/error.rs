@@ -34,6 +34,14 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// What a volume is to show is not there.
+    #[error("`{}` is not there, so it cannot be seen in the container as `{target}`", path.display())]
+    Missing {
+        /// Which, as it was given.
+        path: PathBuf,
+        /// Where it should be seen.
+        target: TreePath,
+    },
     /// A volume cannot be there.
     #[error("a volume cannot be at `{target}`: {why}")]
     Target {
@@ -100,6 +108,13 @@ impl RunError {
                 )),
                 _ => None,
             },
+            Self::Missing { path, target } => Some(format!(
+                "make it first (`mkdir {}`); a folder that goes with the container is `--volume {target}`",
+                path.display()
+            )),
+            Self::Path { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("this user may not read it".to_owned())
+            }
             Self::PortOnHost => Some("leave out either the ports or the host network".to_owned()),
             Self::Account { kind, .. } => Some(format!("declare the {kind} in the image's facts, or give its number")),
             _ => None,

@@ -305,7 +305,12 @@ fn volumes(container: &Container, root: &Path) -> Result<Vec<Mounted>, RunError>
             return Err(refused("another one is there"));
         }
         let source = match &volume.source {
-            VolumeSource::Path(path) => Some(existing(path)?),
+            VolumeSource::Path(path) => Some(existing(path).map_err(|error| match error {
+                RunError::Path { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                    RunError::Missing { path, target: volume.target.clone() }
+                }
+                other => other,
+            })?),
             VolumeSource::Temporary => None,
         };
         let is_file = source.as_ref().is_some_and(|s| !s.is_dir());

@@ -1,6 +1,6 @@
 //! What every command has at hand, and how the failures of the crates below become a command's failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -13,13 +13,16 @@ use kiln_model::diagnostic::{Diagnostics, Style};
 use kiln_model::lock::{self, Lock};
 use kiln_model::user_config::UserConfig;
 use kiln_model::{Architecture, Event, Reporter};
-use kiln_plan::locking::{self, Update, Wanted};
-use kiln_plan::{LOCK_FILE, MirrorWords, Services, Settings, Workspace, WorkspaceError};
+use kiln_plan::locking::{self, LockError, Update, Wanted};
+use kiln_plan::{LOCK_FILE, MirrorWords, Services, Settings, Workspace, WorkspaceError, pins};
 
 use crate::cli::{Global, Target};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::progress::Progress;
+
+/// So many faults of a damaged lock are told of while it is written anew.
+const MOST_FAULTS: usize = 10;
 
 /// What a command gives: its exit code.
 pub type Outcome<T = u8> = Result<T, Failure>;
@@ -45,10 +48,52 @@ impl Context {
     /// There is no place to fall back to: a folder that anybody can make first is no place for what is trusted.
     pub fn folder(&self) -> Outcome<PathBuf> {
         let named = self.global.store.clone().or_else(|| self.environment.store.clone());
-        named.ok_or_else(|| {
+        let folder = named.ok_or_else(|| {
             let hint = "set `KILN_STORE` or `HOME`, or give `--store DIR`".to_owned();
             Failure::usage("nothing says where the store is", Some(hint))
-        })
+        })?;
+        let shown = folder.display();
+        if folder.exists() && !folder.is_dir() {
+            return Err(Failure::usage(format!("`{shown}` is a file, and the store is a folder"), other_store()));
+        }
+        // What is not Kiln's is not mixed with what Kiln cleans away.
+        let mut names: Vec<String> = std::fs::read_dir(&folder)
+            .map(|entries| entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+            .unwrap_or_default();
+        names.sort();
+        // The root of a file system of its own may have that.
+        names.retain(|name| name != "lost+found");
+        let foreign = names.iter().find(|name| !OWN.contains(&name.as_str()));
+        if let Some(found) = foreign.filter(|_| !names.iter().any(|name| OWN.contains(&name.as_str()))) {
+            let message = format!("`{shown}` is not a folder of Kiln's: it holds `{found}`");
+            return Err(Failure::usage(message, Some("choose an empty or a new folder for the store".to_owned())));
+        }
+        Ok(folder)
+    }
+
+    /// The folder of the store, made if need be.
+    fn made_folder(&self) -> Outcome<PathBuf> {
+        let folder = self.folder()?;
+        if !folder.is_dir() {
+            let wrap = |error: std::io::Error| {
+                Failure::failed(&error, other_store())
+                    .within(format!("cannot make the store's folder `{}`", folder.display()))
+            };
+            std::fs::create_dir_all(&folder).map_err(wrap)?;
+        }
+        Ok(folder)
+    }
+
+    /// A mirror of a distribution that the project has nothing of would be ignored.
+    fn check_mirrors(&self, workspace: &Workspace) -> Outcome<()> {
+        let origins = || workspace.project.project.origins.values();
+        let known: BTreeSet<&str> = origins().map(|origin| origin.value.distribution()).collect();
+        for text in &self.global.mirror {
+            let Some(name) = mirror_of(text).0.filter(|name| !known.contains(name)) else { continue };
+            let hint = kiln_model::yaml::did_you_mean(name, "it has", known.iter().copied());
+            return Err(Failure::usage(format!("`--mirror {text}`: the project has no distribution `{name}`"), hint));
+        }
+        Ok(())
     }
 
     /// The user's configuration; that of one who has none says nothing.
@@ -70,12 +115,8 @@ impl Context {
             ..MirrorWords::default()
         };
         for text in &self.global.mirror {
-            // A URL has its `=` only behind its `:`.
-            let (name, url) = match text.split_once('=') {
-                Some((name, url)) if !name.contains(':') => (name, url),
-                _ => ("", text.as_str()),
-            };
-            let list = words.flag.entry(name.to_owned()).or_default();
+            let (name, url) = mirror_of(text);
+            let list = words.flag.entry(name.unwrap_or_default().to_owned()).or_default();
             list.push(' ');
             list.push_str(url);
         }
@@ -89,7 +130,7 @@ impl Context {
         let user = self.user_config()?;
         let standard = FetchOptions::default();
         let settings = Settings {
-            folder: self.folder()?,
+            folder: self.made_folder()?,
             fetch: FetchOptions {
                 offline: self.global.offline,
                 proxies: Proxies {
@@ -113,13 +154,21 @@ impl Context {
 
     /// Reads a project.
     pub fn workspace(&self, target: &Target) -> Outcome<Workspace> {
-        Workspace::read(&target.project).map_err(|error| match error {
+        let workspace = Workspace::read(&target.project).map_err(|error| match error {
             WorkspaceError::Project(faults) => self.diagnostics(&faults),
+            // A word that is no folder was meant as a name in the project here, and there is none.
+            WorkspaceError::NoProject(folder) if target.name.is_some() && folder == *"." => {
+                let name = target.name.as_deref().unwrap_or_default();
+                let message = format!("`{name}` is neither a project nor in one: there is no `kiln.yaml` here");
+                Failure::usage(message, Some(format!("name the project too: `PROJECT#{name}`, or `./{name}`")))
+            }
             other => {
                 let hint = other.hint();
                 Failure::failed(&other, hint).with_code(crate::failure::exit::USAGE)
             }
-        })
+        })?;
+        self.check_mirrors(&workspace)?;
+        Ok(workspace)
     }
 
     /// Diagnostics of the project's files.
@@ -127,29 +176,40 @@ impl Context {
         Failure::project(faults.render(self.style()))
     }
 
-    /// The lock as it is on disk.
-    pub fn read_lock(&self, workspace: &Workspace) -> Outcome<Option<Lock>> {
-        match &workspace.lock_text {
-            None => Ok(None),
-            Some(text) => lock::parse(text).map(Some).map_err(|faults| self.diagnostics(&faults)),
+    /// What there is of a lock to write a new one from. What does not stand of it is told of.
+    pub fn salvage_lock(&self, workspace: &Workspace) -> Outcome<Option<Lock>> {
+        let Some(text) = &workspace.lock_text else { return Ok(None) };
+        let saved = lock::salvage(text).map_err(|faults| self.diagnostics(&faults))?;
+        for fault in saved.faults.iter().take(MOST_FAULTS) {
+            self.warn(format!("{fault}; this is written anew"), None);
         }
+        if let Some(more) = saved.faults.len().checked_sub(MOST_FAULTS).filter(|more| *more > 0) {
+            self.warn(format!("`{LOCK_FILE}` has {more} more faults, which are mended too"), None);
+        }
+        Ok(Some(saved.lock))
     }
 
     /// The lock, which has to say what the project asks. With `refresh` it is made to.
     pub fn lock(&self, workspace: &Workspace, services: &Services, refresh: bool) -> Outcome<Lock> {
-        let lock = self.read_lock(workspace)?;
-        if refresh {
-            let new = self.resolve(workspace, services, lock.as_ref(), &Update::Nothing)?;
-            self.write_lock(workspace, lock.as_ref(), &new)?;
-            return Ok(new);
-        }
-        let Some(lock) = lock else {
+        let strict = workspace.lock_text.as_ref().map(|text| (lock::parse(text), text));
+        let Some((parsed, text)) = strict.filter(|(parsed, _)| !refresh || parsed.is_ok()) else {
+            if refresh {
+                return self.refresh_lock(workspace, services);
+            }
             let hint = "run `kiln lock` and commit what it writes, or build with `--lock`";
             return Err(Failure::usage(format!("the project has no `{LOCK_FILE}`"), Some(hint.to_owned())));
         };
+        let lock = parsed.map_err(|faults| self.diagnostics(&faults))?;
         let stale = Wanted::of(workspace, services).stale(workspace, &lock);
         if stale.is_empty() {
-            return Ok(lock);
+            return match pins::check(workspace, services, &lock, text) {
+                Ok(()) => Ok(lock),
+                Err(_) if refresh => self.refresh_lock(workspace, services),
+                Err(faults) => Err(self.diagnostics(&faults)),
+            };
+        }
+        if refresh {
+            return self.refresh_lock(workspace, services);
         }
         let mut lines: Vec<String> = stale.iter().take(10).map(|fault| format!("\n  {fault}")).collect();
         if stale.len() > lines.len() {
@@ -157,6 +217,13 @@ impl Context {
         }
         let message = format!("`{LOCK_FILE}` does not say what the project asks:{}", lines.concat());
         Err(Failure::usage(message, Some("run `kiln lock`, or build with `--lock`".to_owned())))
+    }
+
+    fn refresh_lock(&self, workspace: &Workspace, services: &Services) -> Outcome<Lock> {
+        let old = self.salvage_lock(workspace)?;
+        let new = self.resolve(workspace, services, old.as_ref(), &Update::Nothing)?;
+        self.write_lock(workspace, &new)?;
+        Ok(new)
     }
 
     /// Resolves what the project names.
@@ -167,21 +234,25 @@ impl Context {
         old: Option<&Lock>,
         update: &Update,
     ) -> Outcome<Lock> {
-        locking::lock(workspace, services, old, update, &*self.progress).map_err(|error| {
-            let hint = error.hint();
-            Failure::failed(&error, hint)
+        locking::lock(workspace, services, old, update, &*self.progress).map_err(|error| match error {
+            LockError::Unknown(faults) => self.diagnostics(&faults),
+            error => {
+                let hint = error.hint();
+                Failure::failed(&error, hint)
+            }
         })
     }
 
     /// Writes a lock, if it is another one. Old or new, never between.
-    pub fn write_lock(&self, workspace: &Workspace, old: Option<&Lock>, new: &Lock) -> Outcome<()> {
-        if old == Some(new) {
+    pub fn write_lock(&self, workspace: &Workspace, new: &Lock) -> Outcome<()> {
+        let text = new.to_string();
+        if workspace.lock_text.as_deref() == Some(&*text) {
             return Ok(());
         }
         let path = workspace.folder.join(LOCK_FILE);
         let write = || -> std::io::Result<()> {
             let mut file = tempfile::NamedTempFile::with_prefix_in(".kiln.lock.", &workspace.folder)?;
-            std::io::Write::write_all(&mut file, new.to_string().as_bytes())?;
+            std::io::Write::write_all(&mut file, text.as_bytes())?;
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
             file.as_file().set_permissions(mode)?;
             file.as_file().sync_all()?;
@@ -208,7 +279,7 @@ impl Context {
             .iter()
             .map(|((kind, name), id)| format!("{} {name} = {id}", if *kind == User { "user" } else { "group" }))
             .collect();
-        self.write_lock(workspace, Some(lock), &new)?;
+        self.write_lock(workspace, &new)?;
         self.progress.step("Kept", &format!("{} in `{LOCK_FILE}`: commit it", names.join(", ")));
         Ok(())
     }
@@ -216,6 +287,21 @@ impl Context {
     /// A warning.
     pub fn warn(&self, message: impl Into<String>, hint: Option<String>) {
         self.progress.report(Event::Warning { message: message.into(), hint });
+    }
+}
+
+/// What Kiln has in the folder of the store.
+const OWN: [&str; 3] = ["store", "work", "archives"];
+
+fn other_store() -> Option<String> {
+    Some("name another folder: `--store DIR`, or `KILN_STORE`".to_owned())
+}
+
+/// The distribution, if one is named, and the address. A URL has its `=` only behind its `:`.
+fn mirror_of(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('=') {
+        Some((name, url)) if !name.contains(':') => (Some(name), url),
+        _ => (None, text),
     }
 }
 

@@ -242,7 +242,7 @@ fn nginx_from_source_refuses_plain_http_and_answers_what_came_over_https() {
         let found = names.iter().find(|name| name.contains("bin/") && name.ends_with(unwanted));
         assert_eq!(found, None, "in the image");
     }
-    let (done, _, said) = example.kiln(&["run", "--", "/usr/sbin/nginx", "-V"]);
+    let (done, _, said) = example.kiln(&["run", "--publish", "0:8080", "--", "/usr/sbin/nginx", "-V"]);
     assert!(done && said.contains("nginx version: nginx/"), "{said}");
     // Nothing changed: nothing is done.
     let (done, _, said) = example.kiln(&["build", "--offline"]);
@@ -263,7 +263,8 @@ fn postgres_answers_a_query() {
     };
     assert_eq!(answer, ["42"]);
     assert_eq!(served.stop(), Some(0));
-    let (done, printed, said) = example.kiln(&["run", "--", "/usr/lib/postgresql/17/bin/psql", "--version"]);
+    let (done, printed, said) =
+        example.kiln(&["run", "--publish", "0:5432", "--", "/usr/lib/postgresql/17/bin/psql", "--version"]);
     assert!(done && printed.starts_with("psql (PostgreSQL) 17"), "{printed}{said}");
 }
 

@@ -137,6 +137,8 @@ pub enum GraphError {
         skipped: Vec<Skipped>,
         /// How many others were not tried, since the first failure stopped the run.
         untried: usize,
+        /// What was brought up to date all the same.
+        finished: Box<super::Finished>,
     },
     /// The store could not be read or written.
     #[error("the store failed")]

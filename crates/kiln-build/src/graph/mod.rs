@@ -178,7 +178,7 @@ pub struct RunOptions {
 }
 
 /// A graph that ran.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Finished {
     results: Vec<Option<Arc<ActionResult>>>,
     keys: BTreeMap<NodeId, ActionKey>,

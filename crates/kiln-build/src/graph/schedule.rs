@@ -371,7 +371,9 @@ impl Scheduler<'_> {
                 .skipped
                 .into_iter()
                 .map(|(node, failed)| Skipped { name: self.graph.name(node), because_of: self.graph.name(failed) });
-            return Err(GraphError::Failed { failures: failures.collect(), skipped: skipped.collect(), untried });
+            let (failures, skipped) = (failures.collect(), skipped.collect());
+            let finished = Finished { results, keys: state.keys, ran: state.ran, cached: state.cached };
+            return Err(GraphError::Failed { failures, skipped, untried, finished: Box::new(finished) });
         }
         if let Some(fault) = state.fault {
             return Err(fault);

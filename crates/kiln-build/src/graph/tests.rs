@@ -191,7 +191,7 @@ fn a_failure_names_who_needed_it_and_stops_what_has_not_begun() {
     let error = graph.run(&[top, last], &bench.session(), &Silent, &one).unwrap_err();
     assert_eq!(error.to_string(), "`bad` failed (`top` needs `middle` needs `bad`); 4 others were not tried");
     assert!(error.hint().unwrap().contains("--keep-going"));
-    let GraphError::Failed { failures, skipped, untried } = error else { panic!("not a failure") };
+    let GraphError::Failed { failures, skipped, untried, .. } = error else { panic!("not a failure") };
     assert_eq!(failures[0].error.to_string(), "it is broken");
     assert_eq!(failures[0].error.hint().unwrap(), "mend it");
     assert_eq!((skipped.len(), untried), (2, 2));
@@ -208,7 +208,7 @@ fn keep_going_makes_everything_that_does_not_need_what_failed() {
     let options = RunOptions { keep_going: true, ..options() };
     let error = graph.run(&[top, good], &bench.session(), &Silent, &options).unwrap_err();
     assert_eq!(bench.ran(), ["bad", "good", "worse"]);
-    let GraphError::Failed { failures, skipped, untried } = error else { panic!("not a failure") };
+    let GraphError::Failed { failures, skipped, untried, .. } = error else { panic!("not a failure") };
     assert_eq!(failures.iter().map(|f| &*f.name).collect::<Vec<_>>(), ["bad", "worse"]);
     assert_eq!((skipped.len(), untried), (1, 0));
     // What was made is kept.

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_model::{ActionKey, Dir, Hasher, KeyBuilder, ObjectError, ObjectId, ObjectSink, ObjectWriter};
@@ -49,6 +49,9 @@ pub enum FolderError {
         /// The other repository, below it.
         inner: String,
     },
+    /// Somewhere on the way to it is a symbolic link.
+    #[error("`{}` is a symbolic link, so what is behind it is no part of the repository", .0.display())]
+    Link(PathBuf),
     /// Nothing is in it.
     #[error("`{}` has no file that Git tracks or would track", .0.display())]
     Empty(PathBuf),
@@ -64,6 +67,7 @@ impl FolderError {
         match self {
             Self::List { source, .. } => source.hint(),
             Self::Repository { inner, .. } => Some(format!("make `{inner}` a source of its own: `git: {inner}`")),
+            Self::Link(_) => Some("put the folder itself there; `git add` keeps a link as a link".to_owned()),
             Self::Empty(_) => Some("perhaps `.gitignore` covers it".to_owned()),
             Self::Changed(_) => Some("run it again".to_owned()),
             Self::Ingest { source, .. } => source.hint(),
@@ -89,7 +93,18 @@ pub struct FolderAction {
 }
 
 impl FolderAction {
+    /// The first part of the path below the project that is a symbolic link.
+    fn link(&self) -> Option<PathBuf> {
+        let below = Path::new(&self.name).components().count();
+        let mut parts: Vec<&Path> = self.folder.ancestors().take(below).collect();
+        parts.reverse();
+        parts.into_iter().find(|part| part.is_symlink()).map(Path::to_owned)
+    }
+
     fn read(&self, objects: &dyn ObjectSink, jobs: NonZeroUsize) -> Result<Dir, FolderError> {
+        if let Some(link) = self.link() {
+            return Err(FolderError::Link(link));
+        }
         let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"];
         let listed = self.git.output(Some(&self.folder), &arguments);
         let listed = listed.map_err(|source| FolderError::List { path: self.folder.clone(), source })?;

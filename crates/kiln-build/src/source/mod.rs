@@ -18,7 +18,7 @@ mod foreign;
 mod git;
 
 pub use archive::UnpackAction;
-pub use fetch::{FILE, FetchAction};
+pub use fetch::{FILE, FetchAction, Pinned};
 pub use folder::{FolderAction, FolderError};
 pub use foreign::{ForeignAction, SourceFile, Unpacker};
 pub use git::{Git, GitAction, GitError, GitLocation, resolve_rev};

@@ -226,7 +226,8 @@ impl Archive {
         selected.iter().map(|package| self.pinned(package, means).ok_or_else(|| gone(package))).collect()
     }
 
-    fn pinned(&self, package: &Selected<'_>, means: &Means<'_>) -> Option<Digest> {
+    /// The SHA-256 of a package, where it was read before.
+    pub(crate) fn pinned(&self, package: &Selected<'_>, means: &Means<'_>) -> Option<Digest> {
         fs::read_to_string(means.folder.join(pin_name(package))).ok()?.parse().ok()
     }
 

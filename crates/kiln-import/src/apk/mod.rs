@@ -32,7 +32,7 @@ pub use error::{ApkError, IndexError};
 pub use index::{Index, Record};
 pub use keys::{Keys, KeysError, Signature, SignatureError};
 pub use pkginfo::PkgInfo;
-pub use solver::{Repository, Selected, solve};
+pub use solver::{Repository, Selected, solve, unknown};
 
 /// How the data section is read. What is at the top and begins with a dot is the format's, as `apk` has it.
 const PAYLOAD: Payload = Payload { accounts: accounts::FIXED, passed_over: is_metadata };

@@ -296,6 +296,28 @@ impl Universe for Alpine<'_> {
     }
 }
 
+/// Every request that names no package, with why.
+///
+/// # Errors
+/// When an index cannot be read.
+pub fn unknown(
+    repositories: &[Repository<'_>],
+    requests: &[SolveRequest],
+    architecture: Architecture,
+) -> Result<Vec<(SolveRequest, SolveError)>, SolveError> {
+    let alpine = Alpine::new(repositories, architecture)?;
+    let mut found = Vec::new();
+    for request in requests.iter().collect::<BTreeSet<_>>() {
+        let SolveRequest::Package { origin, name, version: _ } = request else { continue };
+        // An origin without an index here has been told of when it was opened.
+        let Some(known) = repositories.iter().find(|repository| repository.origin == origin) else { continue };
+        if let Err(error) = alpine.root(known.origin, name) {
+            found.push((request.clone(), error));
+        }
+    }
+    Ok(found)
+}
+
 /// Finds the packages that `requests` need, sorted by name. Alpine marks no package essential.
 ///
 /// # Errors

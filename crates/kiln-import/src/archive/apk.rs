@@ -9,9 +9,10 @@ use kiln_model::project::Origin;
 use kiln_model::{Architecture, ArchiveKind, ObjectSink, OriginName};
 
 use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
-use super::{ArchiveFormat, ImportError, Imported, Means, OpenArchive, OriginError, OriginRequest, of_type};
+use super::{ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, of_type};
 use crate::apk::{self, Bound, Config, Dependency, Keys};
 use crate::debian::date;
+use crate::debian::index::IndexError;
 use crate::solver::{SolveError, SolveRequest};
 
 /// Alpine's.
@@ -20,6 +21,21 @@ pub(super) struct Apk;
 impl OpenArchive for apk::Archive {
     fn state(&self) -> LockedOrigin {
         self.state.clone()
+    }
+
+    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, IndexError> {
+        let repositories = package.architecture.map(|architecture| self.repositories(architecture));
+        let named = repositories.iter().flatten().flat_map(|repository| {
+            let records = repository.index.records.iter().filter(|record| record.name == package.name.as_str());
+            records.map(|record| apk::Selected { origin: repository.origin, folder: repository.folder, record })
+        });
+        let offer = |selected: apk::Selected<'_>| Offer {
+            version: selected.record.version.clone(),
+            path: apk::path_of(&selected),
+            sha256: self.pinned(&selected, means),
+            size: selected.record.size,
+        };
+        Ok(named.map(offer).collect())
     }
 }
 
@@ -42,6 +58,18 @@ impl ArchiveFormat for Apk {
         let same = |o: &&LockedOrigin| o.suite == settings.suite && o.components == settings.components;
         let floor = request.floor.filter(same).and_then(|locked| date::parse(&locked.date));
         Ok(Box::new(apk::Archive::update(&config, &keys, request.mirrors, means, floor)?))
+    }
+
+    fn unknown(
+        &self,
+        archives: &[(&OriginName, &dyn OpenArchive)],
+        requests: &[SolveRequest],
+        architecture: Architecture,
+    ) -> Result<Vec<(SolveRequest, SolveError)>, OriginError> {
+        let archives = of_type::<apk::Archive>(archives);
+        let repositories: Vec<_> =
+            archives.iter().flat_map(|(_, archive)| archive.repositories(architecture)).collect();
+        Ok(apk::unknown(&repositories, requests, architecture)?)
     }
 
     fn resolve(

@@ -1,5 +1,6 @@
 //! Debian's archives and packages behind the seam.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -10,16 +11,16 @@ use kiln_model::project::{DebOrigin, MaxAge, Origin};
 use kiln_model::{Architecture, ArchiveKind, ObjectSink, OriginName};
 
 use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
-use super::{ArchiveFormat, ImportError, Imported, Means, OpenArchive, OriginError, OriginRequest, of_type};
+use super::{ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, of_type};
 use crate::deb;
 use crate::debian::archive::{Access, Archive, ArchiveConfig, ArchiveState, IndexPin};
 use crate::debian::date;
-use crate::debian::index::{IndexError, SourceRecord};
+use crate::debian::index::{IndexError, Record, SourceRecord};
 use crate::debian::openpgp::Keyring;
 use crate::debian::relation::{self, Operator, Relation};
 use crate::debian::release::MaxAge as ReleaseAge;
-use crate::debian::solver::{SolveOptions, Source, solve};
-use crate::solver::SolveRequest;
+use crate::debian::solver::{SolveOptions, Source, solve, unknown};
+use crate::solver::{SolveError, SolveRequest, similar};
 
 /// Debian's.
 pub(super) struct Deb;
@@ -54,6 +55,35 @@ impl OpenArchive for Opened {
         }
         Ok(records)
     }
+
+    fn similar_sources(&self, package: &str) -> Result<Vec<String>, IndexError> {
+        // Who knows a package by what is built from it means the source of that.
+        let mut found: Vec<String> = self.archive.named(package)?.into_iter().map(|record| record.source.0).collect();
+        let mut names = Vec::new();
+        for index in self.archive.sources() {
+            names.extend(index.names()?);
+        }
+        names.sort();
+        names.dedup();
+        found.retain(|name| names.contains(name));
+        found.extend(similar(package, &names));
+        let mut seen = BTreeSet::new();
+        found.retain(|name| seen.insert(name.clone()));
+        found.truncate(3);
+        Ok(found)
+    }
+
+    fn offers(&self, package: &PackageKey, _: &Means<'_>) -> Result<Vec<Offer>, IndexError> {
+        let records = self.archive.named(package.name.as_str())?.into_iter();
+        let fits = records.filter(|record| record.architecture.parse().ok() == package.architecture);
+        let offer = |record: Record| Offer {
+            version: record.version,
+            path: record.path,
+            sha256: Some(record.sha256),
+            size: record.size,
+        };
+        Ok(fits.map(offer).collect())
+    }
 }
 
 impl ArchiveFormat for Deb {
@@ -70,19 +100,8 @@ impl ArchiveFormat for Deb {
     }
 
     fn open(&self, request: &OriginRequest<'_>, means: &Means<'_>) -> Result<Box<dyn OpenArchive>, OriginError> {
-        let Origin::Deb(settings) = request.origin else { unreachable!("an origin is opened by its own kind") };
-        let config = ArchiveConfig {
-            origin: request.name.clone(),
-            distribution: settings.distribution.clone(),
-            suite: settings.suite.clone(),
-            components: settings.components.clone(),
-            architectures: request.architectures.to_vec(),
-            sources: request.sources,
-            max_age: settings.max_age.map(|age| match age {
-                MaxAge::Unlimited => ReleaseAge::Unlimited,
-                MaxAge::For(duration) => ReleaseAge::Seconds(duration.as_secs()),
-            }),
-        };
+        let settings = settings(request);
+        let config = config(request, settings);
         let Means { fetcher, folder, reporter, .. } = *means;
         let access = Access { mirrors: request.mirrors, fetcher, folder, reporter };
         let date_of = |locked: &LockedOrigin| {
@@ -105,6 +124,38 @@ impl ArchiveFormat for Deb {
             }
         };
         Ok(Box::new(Opened { settings: settings.clone(), archive }))
+    }
+
+    fn kept_state(
+        &self,
+        request: &OriginRequest<'_>,
+        locked: &LockedOrigin,
+        means: &Means<'_>,
+    ) -> Option<LockedOrigin> {
+        let config = config(request, settings(request));
+        // What the statement does not speak of stays: other architectures' indexes, and what another suite would have.
+        let serving = locked.release.filter(|_| serves(locked, &config))?;
+        let state = Archive::kept_state(&config, serving, means.folder)?;
+        let of_state = |path: &str| state.indexes.iter().find(|pin| pin.path == path);
+        let pin = |index: &LockedIndex| match of_state(&index.path) {
+            Some(pin) => LockedIndex { path: pin.path.clone(), sha256: pin.sha256, size: pin.size },
+            None => index.clone(),
+        };
+        let indexes = locked.indexes.iter().map(pin).collect();
+        Some(LockedOrigin { date: date::format(state.date), indexes, ..locked.clone() })
+    }
+
+    fn unknown(
+        &self,
+        archives: &[(&OriginName, &dyn OpenArchive)],
+        requests: &[SolveRequest],
+        architecture: Architecture,
+    ) -> Result<Vec<(SolveRequest, SolveError)>, OriginError> {
+        let archives = of_type::<Opened>(archives);
+        let indexes: Vec<_> =
+            archives.iter().map(|(name, opened)| (*name, opened.archive.packages(architecture))).collect();
+        let sources: Vec<Source<'_>> = indexes.iter().map(|(origin, indexes)| Source { origin, indexes }).collect();
+        Ok(unknown(&sources, requests, architecture)?)
     }
 
     fn resolve(
@@ -152,6 +203,26 @@ impl ArchiveFormat for Deb {
 
     fn relations(&self) -> &dyn RelationSyntax {
         self
+    }
+}
+
+fn settings<'a>(request: &OriginRequest<'a>) -> &'a DebOrigin {
+    let Origin::Deb(settings) = request.origin else { unreachable!("an origin is opened by its own kind") };
+    settings
+}
+
+fn config(request: &OriginRequest<'_>, settings: &DebOrigin) -> ArchiveConfig {
+    ArchiveConfig {
+        origin: request.name.clone(),
+        distribution: settings.distribution.clone(),
+        suite: settings.suite.clone(),
+        components: settings.components.clone(),
+        architectures: request.architectures.to_vec(),
+        sources: request.sources,
+        max_age: settings.max_age.map(|age| match age {
+            MaxAge::Unlimited => ReleaseAge::Unlimited,
+            MaxAge::For(duration) => ReleaseAge::Seconds(duration.as_secs()),
+        }),
     }
 }
 

@@ -53,6 +53,23 @@ pub enum OriginError {
 }
 
 impl OriginError {
+    /// Is what the lock says of a state of no use: nobody has it, or it makes no sense?
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Date { .. } => true,
+            Self::Debian(error) => matches!(**error, ArchiveError::IndexGone { .. } | ArchiveError::Name(_)),
+            Self::Alpine(error) => matches!(**error, apk::IndexError::Gone { .. }),
+            _ => false,
+        }
+    }
+
+    /// Is it about reaching an archive, and not about what was asked of it?
+    #[must_use]
+    pub fn is_of_reach(&self) -> bool {
+        matches!(self, Self::Debian(_) | Self::Alpine(_) | Self::Date { .. })
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -16,14 +16,14 @@ use kiln_archive::Limits;
 use kiln_fetch::Fetcher;
 use kiln_model::lock::{LockedOrigin, LockedPackage, PackageKey};
 use kiln_model::project::Origin;
-use kiln_model::{Architecture, ArchiveKind, Dir, ObjectSink, OriginName, PackageRecord, Reporter};
+use kiln_model::{Architecture, ArchiveKind, Digest, Dir, ObjectSink, OriginName, PackageRecord, Reporter};
 use kiln_store::Session;
 
 pub use self::error::{ImportError, OriginError};
 pub use self::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
 use crate::debian::index::{IndexError, SourceRecord};
 use crate::mirror::Mirror;
-use crate::solver::SolveRequest;
+use crate::solver::{SolveError, SolveRequest};
 
 /// Every kind of archive, in the order of [`ArchiveKind`].
 pub const FORMATS: &[&dyn ArchiveFormat] = &[&deb::Deb, &apk::Apk];
@@ -79,6 +79,34 @@ pub trait OpenArchive: Any {
         let _ = package;
         Ok(Vec::new())
     }
+
+    /// Names of source packages that are near one that there is not.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn similar_sources(&self, package: &str) -> Result<Vec<String>, IndexError> {
+        let _ = package;
+        Ok(Vec::new())
+    }
+
+    /// The packages that this state has under a locked package's name, for its architecture.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, IndexError>;
+}
+
+/// What an archive's state says of a package's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The version.
+    pub version: String,
+    /// The path in the archive.
+    pub path: String,
+    /// The digest; none where the archive names its packages otherwise and this one was not read yet.
+    pub sha256: Option<Digest>,
+    /// The length in bytes.
+    pub size: u64,
 }
 
 /// An imported package: what the store keeps of it, and its files.
@@ -108,6 +136,29 @@ pub trait ArchiveFormat: Sync {
     /// # Errors
     /// When no mirror serves, or what it has is not believed.
     fn open(&self, request: &OriginRequest<'_>, means: &Means<'_>) -> Result<Box<dyn OpenArchive>, OriginError>;
+
+    /// What the lock says of an archive's state and what that state's own signed statement says instead, where the
+    /// statement is kept; none when it is not, or the archive has none that outlives its indexes.
+    fn kept_state(
+        &self,
+        request: &OriginRequest<'_>,
+        locked: &LockedOrigin,
+        means: &Means<'_>,
+    ) -> Option<LockedOrigin> {
+        let _ = (request, locked, means);
+        None
+    }
+
+    /// Every request that names nothing, with why.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    fn unknown(
+        &self,
+        archives: &[(&OriginName, &dyn OpenArchive)],
+        requests: &[SolveRequest],
+        architecture: Architecture,
+    ) -> Result<Vec<(SolveRequest, SolveError)>, OriginError>;
 
     /// Finds and pins the packages that a set of requests needs, among archives of this kind.
     ///

@@ -1,8 +1,8 @@
 //! `InRelease`: the signed statement of what an archive's suite holds.
 //!
 //! The only way to the digest of an index is a [`VerifiedRelease`], and the only way to one is
-//! [`SignedRelease::verify`]: signature, suite, dates and replay are checked before anything else is believed. Only the
-//! `SHA256` section is read.
+//! [`SignedRelease::verify`]: signature, suite, dates and replay are checked before anything else is believed. What was
+//! believed once is known by its digest from then on ([`SignedRelease::known`]). Only the `SHA256` section is read.
 
 use std::collections::BTreeMap;
 
@@ -179,11 +179,7 @@ impl SignedRelease {
     /// When anything is not.
     pub fn verify(self, keyrings: &[Keyring], checks: &Checks<'_>) -> Result<VerifiedRelease, ReleaseError> {
         let signer = openpgp::verify(&self.message, keyrings, checks.now)?;
-        let mut stanzas = Stanzas::new(self.message.text());
-        let stanza = stanzas.next().and_then(Result::ok).ok_or(ReleaseError::Field("Suite"))?;
-        if stanzas.next().is_some() {
-            return Err(ReleaseError::Field("SHA256"));
-        }
+        let stanza = self.stanza()?;
         let (suite, codename) = (stanza.get("Suite").unwrap_or_default(), stanza.get("Codename").unwrap_or_default());
         if ![suite, codename].contains(&checks.suite) || checks.suite.is_empty() {
             return Err(ReleaseError::WrongSuite {
@@ -198,21 +194,50 @@ impl SignedRelease {
             return Err(ReleaseError::WrongDistribution { wanted, origin: origin.to_owned() });
         }
         let (date, valid_until) = check_dates(&stanza, checks)?;
-        let yes = |field: &str| stanza.get(field).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
-        let words =
-            |field: &str, word: &str| stanza.get(field).is_some_and(|v| v.split_whitespace().any(|w| w == word));
-        Ok(VerifiedRelease {
-            digest: self.digest,
-            suite: suite.to_owned(),
-            codename: codename.to_owned(),
-            date,
-            valid_until,
-            by_hash: yes("Acquire-By-Hash"),
-            all_apart: words("Architectures", "all") && !words("No-Support-for-Architecture-all", "Packages"),
-            signer,
-            files: files(&stanza)?,
-        })
+        believed(self.digest, &stanza, signer, date, valid_until)
     }
+
+    /// Takes it as what was believed before: what has this digest was, or nobody would know the digest.
+    ///
+    /// # Errors
+    /// When it is not that, or makes no sense.
+    pub fn known(self, digest: &Digest) -> Result<VerifiedRelease, ReleaseError> {
+        if self.digest != *digest {
+            return Err(ReleaseError::Field("SHA256"));
+        }
+        let stanza = self.stanza()?;
+        let date = stanza.get("Date").and_then(date::parse).ok_or(ReleaseError::Field("Date"))?;
+        believed(self.digest, &stanza, String::new(), date, None)
+    }
+
+    /// The one stanza that it is.
+    fn stanza(&self) -> Result<Stanza<'_>, ReleaseError> {
+        let mut stanzas = Stanzas::new(self.message.text());
+        let stanza = stanzas.next().and_then(Result::ok).ok_or(ReleaseError::Field("Suite"))?;
+        if stanzas.next().is_some() { Err(ReleaseError::Field("SHA256")) } else { Ok(stanza) }
+    }
+}
+
+fn believed(
+    digest: Digest,
+    stanza: &Stanza<'_>,
+    signer: String,
+    date: u64,
+    valid_until: Option<u64>,
+) -> Result<VerifiedRelease, ReleaseError> {
+    let yes = |field: &str| stanza.get(field).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
+    let words = |field: &str, word: &str| stanza.get(field).is_some_and(|v| v.split_whitespace().any(|w| w == word));
+    Ok(VerifiedRelease {
+        digest,
+        suite: stanza.get("Suite").unwrap_or_default().to_owned(),
+        codename: stanza.get("Codename").unwrap_or_default().to_owned(),
+        date,
+        valid_until,
+        by_hash: yes("Acquire-By-Hash"),
+        all_apart: words("Architectures", "all") && !words("No-Support-for-Architecture-all", "Packages"),
+        signer,
+        files: files(stanza)?,
+    })
 }
 
 fn is_of(origin: &str, distribution: &str) -> bool {

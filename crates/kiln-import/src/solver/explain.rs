@@ -20,8 +20,8 @@ struct Story<'u, U> {
     universe: &'u U,
     taken: BTreeMap<PackageId, Because>,
     order: Vec<PackageId>,
-    /// Who excludes a package, and how.
-    excluded: BTreeMap<PackageId, (PackageId, String)>,
+    /// Who excludes a package, and how: the verb, and what it says it of.
+    excluded: BTreeMap<PackageId, (PackageId, (String, String))>,
 }
 
 /// The contradiction, then the reasons for the packages in it.
@@ -67,7 +67,7 @@ impl<U: Universe> Story<'_, U> {
             return Ok(Some(self.clash(by, &how, id)));
         }
         for exclusion in self.universe.excludes(id)?.iter() {
-            let how = format!("{} `{}`", exclusion.verb, exclusion.text);
+            let how = (exclusion.verb.to_owned(), exclusion.text.clone());
             for &victim in &exclusion.victims {
                 self.excluded.entry(victim).or_insert_with(|| (id, how.clone()));
                 if self.taken.contains_key(&victim) {
@@ -78,8 +78,19 @@ impl<U: Universe> Story<'_, U> {
         Ok(None)
     }
 
-    fn clash(&self, id: PackageId, how: &str, victim: PackageId) -> Vec<String> {
+    /// What a package says of another: `conflicts with X`, and, where X is not that one's name, that it provides it.
+    fn against(&self, (verb, text): &(String, String), victim: PackageId) -> String {
+        let name = self.universe.name(victim);
+        let meant = text.split([' ', ':', '<', '>', '=', '~']).next().unwrap_or_default();
+        if meant == name {
+            return format!("{verb} `{text}`");
+        }
+        format!("{verb} `{text}` (which `{name}` provides)")
+    }
+
+    fn clash(&self, id: PackageId, how: &(String, String), victim: PackageId) -> Vec<String> {
         let because = self.taken.get(&victim);
+        let how = self.against(how, victim);
         let first = match because {
             Some(Because::Needed(by, text)) => {
                 format!("{} needs `{text}`, but {} {how}", self.name(*by), self.name(id))
@@ -143,8 +154,9 @@ impl<U: Universe> Story<'_, U> {
         for &candidate in &group.candidates {
             if let Some((who, how)) = self.excluded.get(&candidate) {
                 if group.candidates.len() == 1 {
-                    reasons.push(format!("{} in this image {how}", self.name(*who)));
+                    reasons.push(format!("{} in this image {}", self.name(*who), self.against(how, candidate)));
                 } else {
+                    let how = self.against(how, candidate);
                     reasons.push(format!("{} {how} (so not {})", self.name(*who), self.name(candidate)));
                 }
                 involved.push(*who);

@@ -4,13 +4,18 @@
 //! package that a target names is there, none is there for nothing, none twice. The order of blocks does not matter on
 //! reading, so that a merge of two sound locks is read if it is sound, and written sorted again.
 
+mod place;
+mod raw;
 mod read;
+mod salvage;
 mod stale;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use place::EntryRef;
 pub use read::parse;
+pub use salvage::{Salvaged, salvage};
 pub use stale::Staleness;
 
 use crate::name::AccountName;

@@ -1,170 +1,43 @@
-//! Reads a lock, and checks that it holds together.
+//! Reads a lock, and checks that it holds together. What can be kept of one that does not is in [`super::salvage`].
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use serde::Deserialize;
 use toml::Spanned;
 
+use super::raw::{Header, Platform, Raw, RawFile, RawId, RawIndex, RawKind, RawRecipes, RawSource, RawTarget};
 use super::{
     IdKind, LOCK_FILE, Lock, LockedFile, LockedIndex, LockedOrigin, LockedPackage, LockedRecipes, LockedSource,
     LockedTarget, PackageKey, TargetKey, VERSION,
 };
 use crate::diagnostic::{Diagnostics, FileId, Place, Problem, Sources};
 use crate::name::AccountName;
-use crate::{Architecture, ArchiveKind, Digest, OriginName, PackageName, PackageRef, TreeId};
+use crate::{Architecture, ArchiveKind, OriginName};
 
 /// The longest lock, in bytes. A thousand times what a distribution's worth of packages takes.
 const LONGEST: usize = 64 << 20;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    version: Spanned<u32>,
-    #[serde(default)]
-    origin: Vec<Spanned<RawOrigin>>,
-    #[serde(default)]
-    target: Vec<Spanned<RawTarget>>,
-    #[serde(default)]
-    package: Vec<Spanned<RawPackage>>,
-    #[serde(default)]
-    source: Vec<Spanned<RawSource>>,
-    #[serde(default)]
-    id: Vec<Spanned<RawId>>,
-    #[serde(default)]
-    recipes: Vec<Spanned<RawRecipes>>,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    version: Spanned<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawOrigin {
-    name: OriginName,
-    #[serde(default)]
-    archive: ArchiveKind,
-    distribution: String,
-    suite: String,
-    components: Vec<String>,
-    release: Option<Digest>,
-    date: String,
-    indexes: Vec<RawIndex>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawIndex {
-    path: String,
-    sha256: Digest,
-    size: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTarget {
-    name: String,
-    architecture: Architecture,
-    requests: Vec<PackageRef>,
-    base: Option<String>,
-    packages: Vec<Spanned<PackageRef>>,
-    #[serde(default)]
-    without: Vec<Spanned<PackageRef>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPackage {
-    origin: OriginName,
-    name: PackageName,
-    version: String,
-    architecture: Platform,
-    path: String,
-    sha256: Digest,
-    size: u64,
-    source: Option<RawSourcePackage>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Platform {
-    All,
-    Amd64,
-    Arm64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSourcePackage {
-    name: String,
-    version: String,
-}
-
-/// Flat, because the kind decides which fields belong to it, and a tagged enumeration would lose the places.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSource {
-    recipe: PackageName,
-    index: u32,
-    kind: RawKind,
-    origin: Option<OriginName>,
-    package: Option<PackageName>,
-    version: Option<String>,
-    files: Option<Vec<RawFile>>,
-    url: Option<String>,
-    sha256: Option<Digest>,
-    size: Option<u64>,
-    rev: Option<String>,
-    commit: Option<String>,
-    tree: Option<TreeId>,
-    path: Option<String>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum RawKind {
-    Origin,
-    Archive,
-    Git,
-    Path,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    name: String,
-    path: String,
-    sha256: Digest,
-    size: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawId {
-    kind: IdKind,
-    name: AccountName,
-    id: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRecipes {
-    origin: OriginName,
-    url: String,
-    commit: String,
-}
-
 /// What to do about a lock that cannot be read.
 const AGAIN: &str = "`kiln lock` writes it anew; take the committed one from Git to keep what it pins";
 
-struct Reading<'t> {
-    text: &'t str,
+/// A lock that is being read.
+pub(super) struct Reading<'t> {
+    pub(super) text: &'t str,
     /// Where each line begins.
-    lines: Vec<usize>,
+    pub(super) lines: Vec<usize>,
     file: FileId,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
+    /// Packages whose block says something that cannot be.
+    pub(super) unsound: BTreeSet<PackageKey>,
+}
+
+impl<'t> Reading<'t> {
+    pub(super) fn new(sources: &mut Sources, text: &'t str) -> Self {
+        let file = sources.add(LOCK_FILE, text);
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, lines, file, problems: Vec::new(), unsound: BTreeSet::new() }
+    }
 }
 
 impl Reading<'_> {
@@ -183,7 +56,7 @@ impl Reading<'_> {
         }
     }
 
-    fn problem(&mut self, span: Range<usize>, message: String) -> &mut Problem {
+    pub(super) fn problem(&mut self, span: Range<usize>, message: String) -> &mut Problem {
         let problem = Problem::new(self.place(span), message).hint(AGAIN);
         self.problems.push(problem);
         let last = self.problems.len() - 1;
@@ -191,9 +64,14 @@ impl Reading<'_> {
     }
 
     fn insert<K: Ord, V>(&mut self, map: &mut BTreeMap<K, V>, key: K, value: V, span: Range<usize>, what: String) {
-        if map.insert(key, value).is_some() {
-            self.problem(span, format!("{what} is in the lock twice")).hint =
-                Some("after a merge, keep one of them, or let `kiln lock` settle it".to_owned());
+        match map.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(value);
+            }
+            Entry::Occupied(_) => {
+                self.problem(span, format!("{what} is in the lock twice")).hint =
+                    Some("after a merge, keep one of them, or let `kiln lock` settle it".to_owned());
+            }
         }
     }
 }
@@ -204,9 +82,7 @@ impl Reading<'_> {
 /// When it is not a lock, or does not hold together.
 pub fn parse(text: &str) -> Result<Lock, Diagnostics> {
     let mut sources = Sources::new();
-    let file = sources.add(LOCK_FILE, text);
-    let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let mut reading = Reading { text, lines, file, problems: Vec::new() };
+    let mut reading = Reading::new(&mut sources, text);
     let lock = reading.lock();
     match lock {
         Some(lock) if reading.problems.is_empty() => Ok(lock),
@@ -217,13 +93,14 @@ pub fn parse(text: &str) -> Result<Lock, Diagnostics> {
 impl Reading<'_> {
     fn lock(&mut self) -> Option<Lock> {
         let text = self.text;
-        if text.len() > LONGEST {
-            self.problem(0..1, "the lock is longer than any that Kiln writes".to_owned());
+        if !self.is_text() {
             return None;
         }
         if let Some(span) = conflict(text, &self.lines) {
-            self.problem(span, "Git left a merge conflict in the lock".to_owned()).hint =
-                Some("take one side (`git checkout --ours kiln.lock`), then run `kiln lock`".to_owned());
+            self.problem(span, "Git left a merge conflict in the lock".to_owned()).hint = Some(
+                "run `kiln lock`: it keeps the first side (`git checkout --ours` does too) and pins the rest anew"
+                    .to_owned(),
+            );
             return None;
         }
         let raw: Raw = match toml::from_str(text) {
@@ -235,16 +112,35 @@ impl Reading<'_> {
                 return None;
             }
         };
-        if *raw.version.get_ref() != VERSION {
-            self.is_newer();
-            return None;
+        match &raw.version {
+            None => {
+                self.problem(0..1, "the lock cannot be read: it does not say its `version`".to_owned());
+                None
+            }
+            Some(version) if *version.get_ref() != VERSION => {
+                self.is_newer();
+                None
+            }
+            Some(_) => Some(self.assemble(raw)),
         }
-        let lock = self.assemble(raw);
-        Some(lock)
+    }
+
+    /// Could it be a lock at all? Notes it when not.
+    pub(super) fn is_text(&mut self) -> bool {
+        if self.text.len() > LONGEST {
+            self.problem(0..1, "the lock is longer than any that Kiln writes".to_owned());
+            return false;
+        }
+        // What reads the file puts this for bytes that are no UTF-8; Kiln writes it nowhere.
+        if let Some(at) = self.text.find(char::REPLACEMENT_CHARACTER) {
+            self.problem(at..at + 1, "the lock is not text: there are bytes that are not UTF-8".to_owned());
+            return false;
+        }
+        true
     }
 
     /// Notes that the lock is of another version, if that is what is wrong with it.
-    fn is_newer(&mut self) -> bool {
+    pub(super) fn is_newer(&mut self) -> bool {
         let Ok(header) = toml::from_str::<Header>(self.text) else { return false };
         if *header.version.get_ref() == VERSION {
             return false;
@@ -255,7 +151,8 @@ impl Reading<'_> {
         true
     }
 
-    fn assemble(&mut self, raw: Raw) -> Lock {
+    /// Puts the entries together. Everything that is wrong with them is noted; of two with one name the first counts.
+    pub(super) fn assemble(&mut self, raw: Raw) -> Lock {
         let mut lock = Lock::default();
         for entry in raw.origin {
             let (span, origin) = (entry.span(), entry.into_inner());
@@ -263,6 +160,9 @@ impl Reading<'_> {
             let index = |i: RawIndex| LockedIndex { path: i.path, sha256: i.sha256, size: i.size };
             let mut indexes: Vec<LockedIndex> = origin.indexes.into_iter().map(index).collect();
             indexes.sort();
+            for index in &indexes {
+                self.path(&index.path, span.clone());
+            }
             if origin.release.is_none() && origin.archive == ArchiveKind::Deb {
                 self.problem(span.clone(), format!("{what} has no `release`"));
             }
@@ -293,7 +193,14 @@ impl Reading<'_> {
                 size: package.size,
                 source: package.source.map(|source| (source.name, source.version)),
             };
+            let told = self.problems.len();
             self.known_origin(&lock, &key.origin, span.clone());
+            self.path(&value.path, span.clone());
+            self.version(&value.version, span.clone());
+            self.size(value.size, span.clone());
+            if self.problems.len() > told {
+                self.unsound.insert(key.clone());
+            }
             package_spans.insert(key.clone(), span.clone());
             let what = format!("the package `{}`", key.reference());
             self.insert(&mut lock.packages, key, value, span, what);
@@ -309,10 +216,17 @@ impl Reading<'_> {
             let (span, source) = (entry.span(), entry.into_inner());
             let key = (source.recipe.clone(), source.index);
             let what = format!("source {} of `{}`", source.index, source.recipe);
-            if let Some(value) = self.source(source, span.clone()) {
-                if let LockedSource::Origin { origin, .. } = &value {
-                    self.known_origin(&lock, origin, span.clone());
+            let told = self.problems.len();
+            let Some(value) = self.source(source, span.clone()) else { continue };
+            if let LockedSource::Origin { origin, version, files, .. } = &value {
+                self.known_origin(&lock, origin, span.clone());
+                self.version(version, span.clone());
+                for file in files {
+                    self.path(&file.path, span.clone());
+                    self.size(file.size, span.clone());
                 }
+            }
+            if self.problems.len() == told {
                 self.insert(&mut lock.sources, key, value, span, what);
             }
         }
@@ -373,7 +287,8 @@ impl Reading<'_> {
             if let Some(other) = taken.insert((id.kind, id.id), id.name.clone())
                 && other != id.name
             {
-                self.problem(span.clone(), format!("the id {} is both `{other}`'s and `{}`'s", id.id, id.name));
+                self.problem(span, format!("the id {} is both `{other}`'s and `{}`'s", id.id, id.name));
+                continue;
             }
             let what = format!("the id of `{}`", id.name);
             self.insert(&mut lock.ids, (id.kind, id.name), id.id, span, what);
@@ -387,6 +302,47 @@ impl Reading<'_> {
             let value = LockedRecipes { url: recipes.url, commit: recipes.commit };
             self.insert(&mut lock.recipes, recipes.origin, value, span, what);
         }
+    }
+
+    /// A path below an archive's folder, which becomes part of an address.
+    fn path(&mut self, path: &str, span: Range<usize>) {
+        let odd = |c: char| c.is_control() || matches!(c, '\\' | '?' | '#');
+        let below = path.strip_prefix("./").unwrap_or(path);
+        let sound = below.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains("://");
+        if !sound || path.contains(odd) {
+            let span = self.of_field(span, "path", path);
+            self.problem(span, format!("`{path}` is not a path in an archive"));
+        }
+    }
+
+    fn version(&mut self, version: &str, span: Range<usize>) {
+        let sound = |b: u8| b.is_ascii_alphanumeric() || b"+-.:_~".contains(&b);
+        if version.is_empty() || !version.bytes().all(sound) {
+            let span = self.of_field(span, "version", version);
+            self.problem(span, format!("`{version}` is not a version"));
+        }
+    }
+
+    fn size(&mut self, size: u64, span: Range<usize>) {
+        if size == 0 {
+            let span = self.of_field(span, "size", "0");
+            self.problem(span, "no file of an archive is empty".to_owned());
+        }
+    }
+
+    /// Where a block says `FIELD = VALUE`; the whole block where it says so in another way.
+    fn of_field(&self, block: Range<usize>, field: &str, value: &str) -> Range<usize> {
+        // A block's span is that of its header.
+        let text = self.text.get(block.start..).unwrap_or_default();
+        let text = &text[..text.find("\n[[").unwrap_or(text.len())];
+        let starts = text.match_indices(field).map(|(at, _)| at);
+        let found = starts.filter_map(|at| {
+            let rest = text[at + field.len()..].strip_prefix(" = ")?;
+            let rest = rest.strip_prefix('"').unwrap_or(rest);
+            rest.starts_with(value).then(|| block.start + at)
+        });
+        let line = |at: usize| at..at + self.text[at..].find('\n').unwrap_or(self.text.len() - at);
+        found.map(line).next().unwrap_or(block)
     }
 
     fn known_origin(&mut self, lock: &Lock, origin: &OriginName, span: Range<usize>) {
@@ -447,8 +403,10 @@ fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn conflict(text: &str, lines: &[usize]) -> Option<Range<usize>> {
-    let marked =
-        |start: &&usize| ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|m| text[**start..].starts_with(m));
+/// What Git begins the lines with that it puts around the sides of a conflict.
+pub(super) const MARKS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
+
+pub(super) fn conflict(text: &str, lines: &[usize]) -> Option<Range<usize>> {
+    let marked = |start: &&usize| MARKS.iter().any(|mark| text[**start..].starts_with(mark));
     lines.iter().find(marked).map(|start| *start..*start + 7)
 }

@@ -114,7 +114,7 @@ fn tells_of_a_merge_conflict_before_anything_else() {
     let text = sample().to_string().replace("[[target]]", "<<<<<<< ours\n[[target]]");
     let told = parse(&text).unwrap_err();
     assert!(told.to_string().contains("merge conflict"), "{told}");
-    assert!(told.0[0].hint.as_deref().unwrap().contains("git checkout"));
+    assert!(told.0[0].hint.as_deref().unwrap().contains("kiln lock"));
 }
 
 #[test]
@@ -138,6 +138,14 @@ fn refuses_what_does_not_hold_together() {
         (without("version = 1\n", "version = 2\n"), "this lock is of version 2"),
         (without("size = 1234", "sise = 1234"), "unknown field `sise`"),
         (without("sha256 = \"", "sha256 = \"0"), "is not a SHA-256 digest"),
+        (without("pool/main/libc6.deb", "../../etc/passwd"), "`../../etc/passwd` is not a path in an archive"),
+        (without("pool/main/libc6.deb", "/etc/passwd"), "`/etc/passwd` is not a path in an archive"),
+        (without("pool/a.dsc", "https://elsewhere/a.dsc"), "`https://elsewhere/a.dsc` is not a path in an archive"),
+        (without("version = \"2.41-12\"", "version = \"2.41 12\""), "`2.41 12` is not a version"),
+        (without("version = \"2.41-12\"", "version = \"\""), "`` is not a version"),
+        (without("size = 1234", "size = 0"), "no file of an archive is empty"),
+        (without("version = 1\n", ""), "it does not say its `version`"),
+        (without("glibc", "gl\u{fffd}ibc"), "there are bytes that are not UTF-8"),
         (without("0123456789abcdef0123456789abcdef01234567", "v1"), "`v1` is not a commit in full"),
         (without("kind = \"git\"", "kind = \"path\""), "a source of this kind has no `url`"),
         (without("kind = \"path\"\n", "kind = \"archive\"\n"), "`url` is missing from this source"),
@@ -149,6 +157,50 @@ fn refuses_what_does_not_hold_together() {
         assert!(told.contains(wanted), "{wanted}: {told}");
         assert!(told.starts_with("kiln.lock:"), "{told}");
     }
+}
+
+#[test]
+fn a_fault_of_an_entry_points_to_the_line_that_says_it() {
+    let text = sample().to_string();
+    let line = |wanted: &str| text.lines().position(|line| line.contains(wanted)).unwrap() + 1;
+    let bad = text.replacen("pool/main/libc6.deb", "../libc6.deb", 1);
+    assert!(refused(&bad).starts_with(&format!("kiln.lock:{}:1: ", line("pool/main/libc6.deb"))), "{}", refused(&bad));
+    let key = sample().packages.into_keys().find(|key| key.name.as_str() == "libc6").unwrap();
+    let fault = EntryRef::Package(&key).fault(&text, Some("path"), "wrong");
+    assert_eq!(fault.position().unwrap(), format!("kiln.lock:{}:1", line("pool/main/libc6.deb")));
+    let nginx: PackageName = "nginx".parse().unwrap();
+    assert_eq!(EntryRef::Source(&nginx, 1).line(&text, Some("commit")), Some(line("commit = ") as u32));
+    assert_eq!(EntryRef::Source(&nginx, 9).line(&text, None), None);
+}
+
+#[test]
+fn everything_that_stands_is_saved_of_a_damaged_lock() {
+    let sound = sample();
+    let text = sound.to_string();
+    let saved = |from: &str, to: &str| salvage(&text.replacen(from, to, 1)).unwrap();
+    assert_eq!((salvage(&text).unwrap().lock, salvage(&text).unwrap().faults.len()), (sound.clone(), 0));
+    // A block that cannot be read, or says what cannot be, costs the target that needs it, and no more.
+    for (from, to) in [
+        ("pool/main/libc6.deb\"", "pool/main/libc6.deb"),
+        ("pool/main/libc6.deb", "../libc6.deb"),
+        ("size = 1234\nsource", "sise = 1234\nsource"),
+        ("  \"debian:libc6\",\n", "  \"debian:libc7\",\n"),
+    ] {
+        let saved = saved(from, to);
+        assert!(!saved.faults.is_empty(), "{to}");
+        assert!(saved.lock.targets.is_empty() && saved.lock.packages.is_empty(), "{to}");
+        assert_eq!((&saved.lock.origins, &saved.lock.ids), (&sound.origins, &sound.ids), "{to}");
+        assert_eq!(saved.lock.sources, sound.sources, "{to}");
+    }
+    // Of a conflict the first side stays.
+    let conflict = "<<<<<<< ours\nid = 101\n||||||| base\nid = 7\n=======\nid = 102\n>>>>>>> theirs\n";
+    let merged = saved("id = 101\n", conflict);
+    assert_eq!(merged.lock, sound);
+    assert!(merged.faults[0].message.contains("merge conflict"), "{:?}", merged.faults);
+    // Another version's lock is not damaged, and nothing that is no text is a lock.
+    assert!(salvage(&text.replacen("version = 1", "version = 2", 1)).is_err());
+    assert_eq!(salvage("\u{fffd}\u{fffd}\0").unwrap().lock, Lock::default());
+    assert!(!salvage("\u{fffd}\u{fffd}\0").unwrap().faults.is_empty());
 }
 
 #[test]
@@ -189,12 +241,32 @@ proptest! {
     }
 
     #[test]
-    fn any_text_in_a_lock_reads_back(version in "\\PC{1,20}", path in ".{1,30}") {
+    fn any_text_in_a_lock_reads_back(suite in "\\PC{1,20}", source in ".{1,30}", version in "[a-z0-9+.:~_-]{1,12}") {
+        prop_assume!(!suite.contains('\u{fffd}') && !source.contains('\u{fffd}'));
         let mut lock = sample();
+        for origin in lock.origins.values_mut() {
+            origin.suite.clone_from(&suite);
+        }
         for package in lock.packages.values_mut() {
             package.version.clone_from(&version);
-            package.path.clone_from(&path);
+            package.source = Some((source.clone(), version.clone()));
         }
         prop_assert_eq!(parse(&lock.to_string()).unwrap(), lock);
+    }
+
+    #[test]
+    fn what_is_saved_of_any_damaged_lock_holds_together(at in 0usize..4000, with in "(.{0,8}|\n<<<<<<< a\n|\n=======\n)", cut in 0usize..200) {
+        let text = sample().to_string();
+        let chars: Vec<char> = text.chars().collect();
+        let at = at.min(chars.len());
+        let end = (at + cut).min(chars.len());
+        let damaged: String = chars[..at].iter().copied().chain(with.chars()).chain(chars[end..].iter().copied()).collect();
+        if let Ok(saved) = salvage(&damaged) {
+            prop_assert_eq!(parse(&saved.lock.to_string()).unwrap(), saved.lock.clone());
+            match parse(&damaged) {
+                Ok(sound) => prop_assert_eq!((saved.lock, saved.faults.len()), (sound, 0)),
+                Err(_) => prop_assert!(!saved.faults.is_empty()),
+            }
+        }
     }
 }

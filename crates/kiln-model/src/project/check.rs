@@ -224,11 +224,21 @@ impl Check<'_, '_> {
             (Some(FileKind::File), _) => format!("the {what} `{path}` is a file, and has to be a folder"),
             (None, _) => format!("the {what} `{path}` is not there"),
         };
-        let name = path.value.below(&path.value.folder()).unwrap_or_default();
-        let beside = self.files.beside(&path.value);
-        let near =
-            crate::yaml::nearest(name, beside.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-        self.reader.report(Problem::new(path.place, message).maybe_hint(near));
+        let hint = match (self.files.kind(&path.value), what) {
+            (Some(FileKind::Folder), "file") => {
+                Some(format!("name a file in it, or put all of it in the image: `overlays: [ {{ tree: {path} }} ]`"))
+            }
+            (Some(_), "source") => Some("a single file goes into a folder of its own".to_owned()),
+            (Some(FileKind::Folder), _) => Some("name a file in it".to_owned()),
+            (Some(FileKind::File), _) => Some("name the folder that it is in".to_owned()),
+            (None, _) => {
+                let name = path.value.below(&path.value.folder()).unwrap_or_default();
+                let beside = self.files.beside(&path.value);
+                did_you_mean(name, "there are", beside.iter().map(String::as_str))
+                    .or_else(|| Some("put it there, or correct the path".to_owned()))
+            }
+        };
+        self.reader.report(Problem::new(path.place, message).maybe_hint(hint));
     }
 
     /// A recipe that would have to be built before itself. To build a recipe takes what it needs, and what that needs

@@ -132,6 +132,12 @@ pub fn parse_project_tree<'a>(
         }
         problems.extend(found);
         let Some(node) = node else { continue };
+        // An image's name is looked for before it is read as one; what can have none would be overlooked.
+        if let (Role::Image(_), false) = (&role, matches!(node.value, Value::Map(_))) {
+            let message = format!("an image has to be a mapping, and this is {}", node.kind());
+            problems.push(Problem::new(node.place, message).hint("write `name: NAME`, and what is in it"));
+            continue;
+        }
         match role {
             Role::Project => parsed.project = Some(node),
             Role::Recipe(folder) => {
@@ -167,6 +173,10 @@ fn parse_all(files: &[(Role<'_>, FileId, &str, &str)]) -> Vec<(Option<Node>, Vec
         let mut problems = Vec::new();
         let node = match role {
             Role::Misnamed(_) => None,
+            _ if text.contains(char::REPLACEMENT_CHARACTER) => {
+                problems.push(not_text(*file, text));
+                None
+            }
             _ => parse_into(*file, text, &mut problems),
         };
         (node, problems)
@@ -184,6 +194,15 @@ fn parse_all(files: &[(Role<'_>, FileId, &str, &str)]) -> Vec<(Option<Node>, Vec
         nodes.extend(last);
         nodes
     })
+}
+
+/// The first place in a file that is no text: who reads the files puts U+FFFD for bytes that are not UTF-8.
+fn not_text(file: FileId, text: &str) -> Problem {
+    let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let before = text.split(char::REPLACEMENT_CHARACTER).next().unwrap_or_default();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let place = Place { file, line: small(before.matches('\n').count() + 1), column: small(column), length: 1 };
+    Problem::new(place, "this is not UTF-8 text").hint("save the file as UTF-8")
 }
 
 type Everything = (Project, Builders, BTreeMap<PackageName, Recipe>, BTreeMap<ImageName, Image>);

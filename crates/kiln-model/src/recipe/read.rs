@@ -10,7 +10,7 @@ use crate::builder::{Argument, Builders, ParameterKind};
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::project::ProjectPath;
 use crate::template::{Scope, Template};
-use crate::yaml::{Key, Node, Reader, did_you_mean};
+use crate::yaml::{Key, Node, Reader, did_you_mean, nearest};
 use crate::{OptionName, PackageName, PackageRef};
 
 /// What reading one recipe needs besides its node.
@@ -273,8 +273,19 @@ impl RecipeReader<'_, '_> {
                 return None;
             }
             (None, None) => {
-                let problem = Problem::new(node.place, "this says nothing of how it is built");
-                reader.report(problem.hint("give `uses: BUILDER` or `steps:`"));
+                let known = ["uses", "steps", "env", "limits", "before", "after"];
+                let entries = reader.entries(node)?;
+                // A key that is nearly one of these is what is wrong, and then nothing is missing.
+                let near = |key: &Key| nearest(&key.text, known).filter(|near| *near != &*key.text);
+                let slips: Vec<_> = entries.iter().filter_map(|(key, _)| Some((key, near(key)?))).collect();
+                for (key, near) in &slips {
+                    let problem = Problem::new(key.place, format!("unknown key `{}`", key.text));
+                    reader.report(problem.label("not a key of `build`").hint(format!("did you mean `{near}`?")));
+                }
+                if slips.is_empty() {
+                    let problem = Problem::new(node.place, "this says nothing of how it is built");
+                    reader.report(problem.hint("give `uses: BUILDER` or `steps:`"));
+                }
                 return None;
             }
         };

@@ -212,14 +212,14 @@ fn git_source(recipe: &RecipeReader<'_, '_>, git: &Node, rev: Option<&Node>) -> 
             return recipe.root_path(&text, place).map(GitLocation::Path);
         }
         // Anything else that Git takes for an address, `ext::` above all, can run programs.
-        let schemes = ["https://", "http://", "ssh://", "git://", "file:///"];
+        // Nothing vouches for what comes over `http://` and `git://`, and a branch is pinned to what comes first.
+        let schemes = ["https://", "ssh://", "file:///"];
         let scp = !text.contains("://") && !text.contains("::") && !text.starts_with('-');
         if scp || schemes.iter().any(|scheme| text.starts_with(scheme) && !text[scheme.len()..].starts_with('-')) {
             return Some(GitLocation::Url(Spanned::new(text, place)));
         }
         let problem = Problem::new(place, format!("`{text}` is not an address that Kiln takes Git commits from"));
-        reader
-            .report(problem.hint(format!("it begins with one of {}, or is a path in the project", schemes.join(" "))));
+        reader.report(problem.hint("use `https://`, `ssh://`, `user@host:path`, `file:///` or a path in the project"));
         None
     });
     let rev = rev.and_then(|node| {

@@ -1,13 +1,14 @@
 //! Importing one package of a distribution.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kiln_archive::Limits;
 use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
 use kiln_build::package::put_package;
 use kiln_build::source::FILE;
 use kiln_import::archive::{ImportError, Imported, format_of};
-use kiln_model::{ActionKey, ArchiveKind, KeyBuilder, OriginName};
+use kiln_model::{ActionKey, Architecture, ArchiveKind, KeyBuilder, OriginName, PackageName, PackageRecord};
 use kiln_store::ActionResult;
 
 use super::hinted;
@@ -28,6 +29,40 @@ pub struct ImportAction {
     pub file: NodeId,
     /// Its length.
     pub size: u64,
+    /// The name, version and architecture that the lock gives it.
+    pub package: (PackageName, String, Option<Architecture>),
+    /// Where the lock does so, for a field of the entry.
+    pub place: Arc<dyn Fn(&str) -> String + Send + Sync>,
+}
+
+/// A package is another one than the lock says.
+#[derive(Debug, thiserror::Error)]
+#[error("the {field} of this package is `{is}`, and `{place}` says `{said}`")]
+struct AnotherPackage {
+    field: &'static str,
+    is: String,
+    said: String,
+    place: String,
+}
+
+impl ImportAction {
+    fn check(&self, record: &PackageRecord) -> Result<(), ActionError> {
+        let shown = |architecture: Option<Architecture>| architecture.map_or("all", Architecture::as_str).to_owned();
+        let (name, version, architecture) = &self.package;
+        let fields = [
+            ("name", record.name.to_string(), name.to_string()),
+            ("version", record.version.clone(), version.clone()),
+            ("architecture", shown(record.architecture), shown(*architecture)),
+        ];
+        // A repository of Alpine's has its own file even of what runs on every architecture.
+        let own =
+            |field: &str| field == "architecture" && self.kind == ArchiveKind::Apk && record.architecture.is_none();
+        let differs = fields.into_iter().find(|(field, is, said)| is != said && !own(field));
+        let Some((field, is, said)) = differs else { return Ok(()) };
+        let place = (self.place)(field);
+        let hint = "if the lock was edited or merged by hand, `kiln lock` puts it right".to_owned();
+        Err(ActionError::new(AnotherPackage { field, is, said, place }).with_hint(Some(hint)))
+    }
 }
 
 impl Action for ImportAction {
@@ -65,6 +100,7 @@ impl Action for ImportAction {
         let file = session.object_file(&object, size).map_err(ActionError::new)?;
         let imported = format_of(self.kind).import(file, self.origin.clone(), session, &Limits::default());
         let Imported { record, tree } = imported.map_err(hinted(ImportError::hint))?;
+        self.check(&record)?;
         let analysis = kiln_compose::closure::analyse(&tree, session).map_err(ActionError::new)?;
         let mut result = ActionResult::default();
         for hook in &record.hooks {

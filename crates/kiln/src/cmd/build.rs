@@ -5,11 +5,12 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kiln_build::graph::{ActionError, Finished, NodeId};
+use kiln_build::graph::{ActionError, Finished, GraphError, NodeId};
 use kiln_image::outputs::{self, Content};
 use kiln_image::{LayerCompression, Output, OutputError};
 use kiln_model::image::{Compression, Image};
 use kiln_model::lock::Lock;
+use kiln_model::yaml::nearest;
 use kiln_model::{Architecture, Digest};
 use kiln_plan::action::{Composed, read_layers};
 use kiln_plan::{ImageNodes, Plan, PlanError, Services, Workspace, images};
@@ -78,33 +79,49 @@ impl Build {
                 projects.push(&target.project);
             }
         }
+        // Everything that is named is looked up before anything is built.
+        let mut jobs = Vec::new();
         for project in projects {
             let names: Vec<Option<&str>> =
                 targets.iter().filter(|t| t.project == project).map(|t| t.name.as_deref()).collect();
-            self.project(context, project, &names, &mut built)?;
+            let name = names.iter().copied().flatten().next().map(str::to_owned);
+            let workspace = context.workspace(&Target { project: project.to_owned(), name })?;
+            select(&workspace, &names)?;
+            jobs.push((workspace, names));
         }
-        if self.json {
+        if let Some(folder) = &self.to {
+            make_folder(folder)?;
+        }
+        let mut failures = Vec::new();
+        for (workspace, names) in &jobs {
+            match self.project(context, workspace, names, &mut built) {
+                Err(failure) if self.keep_going => failures.push(failure),
+                other => other?,
+            }
+        }
+        // What was built is told of, whatever else failed.
+        if self.json && (failures.is_empty() || !built.is_empty()) {
             say!("{}", serde_json::Value::Array(built));
         }
-        Ok(exit::DONE)
+        if failures.is_empty() { Ok(exit::DONE) } else { Err(Failure::several(failures, None)) }
     }
 
     fn project(
         &self,
         context: &Context,
-        project: &Path,
+        workspace: &Workspace,
         names: &[Option<&str>],
         built: &mut Vec<serde_json::Value>,
     ) -> Outcome<()> {
-        let workspace = context.workspace(&Target { project: project.to_owned(), name: None })?;
         let services = context.services()?;
-        let mut lock = context.lock(&workspace, &services, self.lock)?;
-        let (images, recipes) = select(&workspace, names)?;
+        let mut lock = context.lock(workspace, &services, self.lock)?;
+        let (images, recipes) = select(workspace, names)?;
+        let mut failures = Vec::new();
         let architectures = workspace.project.architectures(services.settings.native);
         for architecture in architectures.iter().copied() {
             let several = architectures.len() > 1;
             let snapshot = lock.clone();
-            let mut plan = Plan::new(&workspace, &snapshot, &services, architecture);
+            let mut plan = Plan::new(workspace, &snapshot, &services, architecture);
             let mut nodes = Vec::new();
             let mut jobs = Vec::new();
             for image in &images {
@@ -133,11 +150,22 @@ impl Build {
                 packages.push((variant, recipe_nodes.build));
             }
             nodes.extend(plan.tests());
-            let finished = plan.run(&nodes, self.keep_going, &*context.progress).map_err(graph_failed)?;
+            let (finished, failure) = match plan.run(&nodes, self.keep_going, &*context.progress) {
+                Ok(finished) => (finished, None),
+                Err(GraphError::Failed { failures, skipped, untried, mut finished }) if self.keep_going => {
+                    let done = std::mem::take(&mut *finished);
+                    (done, Some(graph_failed(GraphError::Failed { failures, skipped, untried, finished })))
+                }
+                Err(error) => return Err(graph_failed(error)),
+            };
             if workspace.git.dirty {
                 context.progress.step("Commit", &format!("{}: the project differs from it", workspace.git.version()));
             }
-            keep(&workspace, &services, architecture, &finished)?;
+            // After a failure what was kept before stays, too.
+            if failure.is_none() {
+                keep(workspace, &services, architecture, &finished)?;
+            }
+            failures.extend(failure);
             for (variant, node) in packages {
                 let Some(result) = finished.result(node) else { continue };
                 let tree = result.trees.get("tree").map(ToString::to_string).unwrap_or_default();
@@ -150,18 +178,23 @@ impl Build {
                 }
             }
             for job in jobs {
+                let made = |node: &NodeId| finished.result(*node).is_some();
+                let layers = job.outputs.iter().filter_map(|(_, layers)| layers.as_ref());
+                if !failures.is_empty() && !std::iter::once(&job.nodes.compose).chain(layers).all(made) {
+                    continue;
+                }
                 let composed = plan.composed(&finished, job.nodes).map_err(failed(ActionError::hint))?;
-                context.keep_ids(&workspace, &lock, &composed.allotted)?;
+                context.keep_ids(workspace, &lock, &composed.allotted)?;
                 for ((kind, name), id) in allotted(&composed) {
                     lock.ids.entry((kind, name)).or_insert(id);
                 }
                 for note in &composed.notes {
                     context.warn(note.message.clone(), note.hint.clone());
                 }
-                self.write(context, &workspace, &services, (architecture, several), &finished, &job, &composed, built)?;
+                self.write(context, workspace, &services, (architecture, several), &finished, &job, &composed, built)?;
             }
         }
-        Ok(())
+        if failures.is_empty() { Ok(()) } else { Err(Failure::several(failures, None)) }
     }
 
     fn outputs(&self, image: &Image) -> Outcome<Vec<Wanted>> {
@@ -229,7 +262,9 @@ impl Build {
                 blob_path: &blob_path,
                 reporter: &*context.progress,
             };
-            let written = wanted.format.write(&request, &folder).map_err(failed(OutputError::hint))?;
+            let elsewhere = || Some("name another folder: `--to DIR`".to_owned());
+            let hint = |error: &OutputError| error.hint().or_else(elsewhere);
+            let written = wanted.format.write(&request, &folder).map_err(failed(hint))?;
             if !written.untouched {
                 let what = format!("{} {} ({})", written.path.display(), written.digest.short(), size(written.size));
                 context.progress.step("Wrote", &what);
@@ -266,8 +301,10 @@ impl Build {
 }
 
 fn make_folder(folder: &Path) -> Outcome<()> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Failure::failed(&error, None).within(format!("cannot make `{}`", folder.display())))
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let hint = "name another folder: `--to DIR`".to_owned();
+        Failure::failed(&error, Some(hint)).within(format!("cannot make the folder `{}`", folder.display()))
+    })
 }
 
 /// The images and recipes that names stand for; without any, all images, or all recipes where there is no image.
@@ -290,7 +327,11 @@ fn select<'a>(
         if image.is_none() && recipe.is_none() {
             let mut known: Vec<&str> = project.images.keys().map(kiln_model::ImageName::as_str).collect();
             known.extend(project.recipes.keys().map(kiln_model::PackageName::as_str));
-            let hint = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            let hint = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`? it has {}", known.join(", ")),
+                None if known.is_empty() => "it has none".to_owned(),
+                None => format!("it has {}", known.join(", ")),
+            };
             return Err(Failure::usage(format!("the project has no image or package `{name}`"), Some(hint)));
         }
         images.extend(image);

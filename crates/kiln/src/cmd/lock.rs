@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
+use kiln_model::PackageRef;
 use kiln_model::lock::{Lock as LockFile, PackageKey};
 use kiln_plan::LOCK_FILE;
 use kiln_plan::locking::Update;
@@ -33,7 +34,7 @@ impl Lock {
     /// Resolves and pins.
     pub fn run(&self, context: &Context) -> Outcome {
         let workspace = context.workspace(&self.project)?;
-        let old = context.read_lock(&workspace)?;
+        let old = context.salvage_lock(&workspace)?;
         let services = context.services()?;
         let update = match &self.update {
             None => Update::Nothing,
@@ -41,7 +42,7 @@ impl Lock {
             Some(names) => Update::Only(names.iter().cloned().collect()),
         };
         let new = context.resolve(&workspace, &services, old.as_ref(), &update)?;
-        context.write_lock(&workspace, old.as_ref(), &new)?;
+        context.write_lock(&workspace, &new)?;
         let changes = changes(old.as_ref().unwrap_or(&LockFile::default()), &new);
         if self.json {
             say!("{}", serde_json::json!(changes));
@@ -49,6 +50,9 @@ impl Lock {
             changes.iter().for_each(|change| say!("{change}"));
         }
         let summary = match changes.len() {
+            0 if workspace.lock_text.as_deref().is_some_and(|old| old != new.to_string()) => {
+                format!("{LOCK_FILE} says what it said, in order again")
+            }
             0 => format!("{LOCK_FILE} says what the project asks"),
             1 => "1 change".to_owned(),
             many => format!("{many} changes"),
@@ -64,6 +68,9 @@ fn changes(old: &LockFile, new: &LockFile) -> Vec<String> {
     for (name, origin) in &new.origins {
         match old.origins.get(name) {
             None => lines.push(format!("+ origin {name}: {} of {}", origin.suite, origin.date)),
+            Some(was) if was.date == origin.date && was != origin => {
+                lines.push(format!("~ origin {name}: what is pinned of {}", origin.date));
+            }
             Some(was) if was != origin => lines.push(format!("~ origin {name}: {} → {}", was.date, origin.date)),
             Some(_) => {}
         }
@@ -86,8 +93,21 @@ fn changes(old: &LockFile, new: &LockFile) -> Vec<String> {
             (Some(was), Some(now)) if was.sha256 != now.sha256 => {
                 lines.push(format!("~ {} {}: other bytes under the same version", shown(key), now.version));
             }
+            (Some(was), Some(now)) if was != now => {
+                lines.push(format!("~ {} {}: its path, size or source", shown(key), now.version));
+            }
             _ => {}
         }
+    }
+    for (key, target) in &new.targets {
+        let Some(was) = old.targets.get(key).filter(|was| was.requests == target.requests) else { continue };
+        let name = format!("{} ({})", key.name, key.architecture);
+        // What came into or left the lock altogether has a line of its own.
+        let both = |package: &&PackageRef| [old, new].iter().all(|lock| lock.find(package, key.architecture).is_some());
+        let come = target.packages.difference(&was.packages).filter(both);
+        lines.extend(come.map(|package| format!("~ {name}: with {package}")));
+        let gone = was.packages.difference(&target.packages).filter(both);
+        lines.extend(gone.map(|package| format!("~ {name}: without {package}")));
     }
     let text = |lock: &LockFile| -> BTreeMap<(String, u32), String> {
         lock.sources

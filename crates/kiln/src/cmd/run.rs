@@ -41,8 +41,8 @@ pub struct Run {
     /// Nothing but /tmp, /run and volumes can be written to
     #[arg(long)]
     read_only: bool,
-    /// Accepted for those used to it: nothing ever stays of a container
-    #[arg(long, hide = true)]
+    /// Changes nothing, for those used to it: what a container writes outside of volumes always goes when it ends
+    #[arg(long)]
     rm: bool,
     /// Bring `kiln.lock` up to date first
     #[arg(long)]

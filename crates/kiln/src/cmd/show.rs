@@ -59,7 +59,11 @@ impl Show {
                 "{}",
                 serde_json::json!({
                     "image": image.name.as_str(), "tree": composed.tree.to_string(),
-                    "commit": workspace.git.version(), "packages": composed.packages,
+                    "commit": workspace.git.version(),
+                    "packages": composed.packages.iter().map(|package| serde_json::json!({
+                        "package": package.package.to_string(), "version": package.version,
+                        "record": package.record.to_string(), "tree": package.tree.to_string(),
+                    })).collect::<Vec<_>>(),
                     "layers": composed.layers.iter().map(|layer| serde_json::json!({
                         "name": layer.name.to_string(), "tree": layer.tree.to_string(),
                     })).collect::<Vec<_>>(),

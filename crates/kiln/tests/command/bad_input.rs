@@ -51,7 +51,150 @@ fn a_missing_patch_is_refused_where_it_is_named() {
     project.write("packages/tool/src/a", "a\n");
     let more = "sources: [ { path: src } ]\npatches: { patches/none.patch: Is not there }\nbuild: { uses: copy, files: { a: /usr/share/a } }\n";
     project.recipe("tool", more);
-    project.kiln(&["lock"]).failed(2, &["packages/tool/package.yaml:6:", "patches/none.patch"]);
+    project.kiln(&["lock"]).failed(2, &["packages/tool/package.yaml:6:", "patches/none.patch", "hint: "]);
+    project.write("packages/tool/patches/nine.patch", "x");
+    project.kiln(&["lock"]).failed(2, &["patches/none.patch", "did you mean `nine.patch`?"]);
+}
+
+#[test]
+fn an_image_file_that_is_no_mapping_is_refused() {
+    let world = World::new();
+    let project = world.project("p");
+    for (text, what) in
+        [("[]", "a list"), ("[1]\n", "a list"), ("text\n", "a text"), ("\"\"\n", "a text"), ("- a\n", "a list")]
+    {
+        project.write("images/other.yaml", text);
+        project.kiln(&["build"]).failed(2, &["images/other.yaml:1:1", "has to be a mapping", what]);
+    }
+    project.write("images/other.yaml", "");
+    project.kiln(&["build"]).failed(2, &["images/other.yaml"]);
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_of_with_its_place_and_the_errors_of_others() {
+    let world = World::new();
+    let project = world.project("p");
+    project.write("images/other.yaml", b"name: other\npackages: [ \xff\xfe ]\n");
+    project.image("web", "packges: [debian:hello]\n");
+    project.kiln(&["build"]).failed(2, &["images/other.yaml:2:13", "UTF-8", "images/web.yaml:2:1", "packages"]);
+}
+
+#[test]
+fn a_slip_in_how_it_is_built_is_named() {
+    let world = World::new();
+    let project = world.project("p");
+    project.recipe("tool", "build: { usess: copy, files: { a: /usr/share/a } }\n");
+    let refused =
+        project.kiln(&["lock"]).failed(2, &["packages/tool/package.yaml:5:10", "`usess`", "did you mean `uses`?"]);
+    refused.did_not_say(&["says nothing of how"]);
+}
+
+#[test]
+fn a_folder_named_as_a_file_says_what_to_do_with_it_beside_all_other_errors() {
+    let world = World::new();
+    let project = world.project("p");
+    project.write("files/a", "a\n");
+    let files = "files:\n  /srv: { source: files }\n  /srv/a: { source: files/a, mode: \"9999\" }\n";
+    project.image("web", &format!("packages: [debian:hello]\n{files}"));
+    let refused =
+        project.kiln(&["lock"]).failed(2, &["images/web.yaml:4:19", "is a folder", "overlays: [ { tree: files } ]"]);
+    refused.said(&["images/web.yaml:5:", "9999"]).did_not_say(&["did you mean"]);
+}
+
+#[test]
+fn links_where_a_folder_of_the_project_has_to_be_are_refused_as_what_they_are() {
+    let world = World::new();
+    let project = world.project("p");
+    std::fs::create_dir(world.path("elsewhere")).unwrap();
+    fs::write(world.path("elsewhere/a"), "a\n").unwrap();
+    project.recipe("tool", "sources: [ { path: src } ]\nbuild: { uses: copy, files: { a: /usr/share/a } }\n");
+    std::os::unix::fs::symlink(world.path("elsewhere"), project.folder.join("packages/tool/src")).unwrap();
+    project.lock();
+    project.kiln(&["build", "tool"]).failed(1, &["packages/tool/src", "is a symbolic link"]).did_not_say(&["git init"]);
+    fs::remove_file(project.folder.join("packages/tool/src")).unwrap();
+    fs::rename(project.folder.join("packages/tool"), world.path("tool")).unwrap();
+    std::os::unix::fs::symlink(world.path("tool"), project.folder.join("packages/tool")).unwrap();
+    project.kiln(&["build", "tool"]).failed(2, &["packages/tool", "is a symbolic link"]).did_not_say(&["git init"]);
+}
+
+#[test]
+fn git_sources_that_cannot_be_had_name_their_address() {
+    let world = World::new();
+    let project = world.project("p");
+    let build = "build: { uses: copy, files: { a: /usr/share/a } }\n";
+    for address in ["http://example.org/a.git", "git://example.org/a.git"] {
+        project.recipe("tool", &format!("sources: [ {{ git: \"{address}\", rev: main }} ]\n{build}"));
+        project.kiln(&["lock"]).failed(2, &["packages/tool/package.yaml:5:19", address, "`https://`", "`ssh://`"]);
+    }
+    let nowhere = format!("file://{}", world.path("nowhere").display());
+    project.recipe("tool", &format!("sources: [ {{ git: \"{nowhere}\", rev: main }} ]\n{build}"));
+    let nowhere = world.path("nowhere").display().to_string();
+    project.kiln(&["lock"]).failed(1, &["`tool`", &nowhere, "git ls-remote"]);
+}
+
+#[test]
+fn a_source_package_that_is_not_there_is_told_of_with_its_place() {
+    let world = World::new();
+    let project = world.project("p");
+    project.recipe("tool", "sources: [ { debian: nginx } ]\nbuild: { steps: [ { run: \"true\" } ] }\n");
+    project.kiln(&["lock"]).failed(2, &["packages/tool/package.yaml:5:22", "no source package `nginx`", "hint: "]);
+}
+
+#[test]
+fn nothing_is_built_before_every_name_is_known() {
+    let world = World::new();
+    let project = world.project("p");
+    project.lock();
+    project.kiln(&["build", "web", "wbe"]).failed(2, &["`wbe`", "did you mean `web`?"]);
+    assert!(!project.folder.join("out").exists());
+    let both = ended(world.command(world.folder()).args(["build", "p", "redis"]));
+    both.failed(2, &["`redis`", "PROJECT#redis"]);
+    assert!(!project.folder.join("out").exists());
+    let run = ended(world.command(world.folder()).args(["run", "/etc"]));
+    run.failed(2, &["there is no `kiln.yaml` in `/etc`", "kiln init"]);
+}
+
+#[test]
+fn what_was_built_is_printed_whatever_else_failed() {
+    let world = World::new();
+    let project = world.project("p");
+    project.recipe("good", "build: { steps: [ { run: \"mkdir -p {{ out }}/usr; echo a > {{ out }}/usr/a\" } ] }\n");
+    project.recipe("bad", "build: { steps: [ { run: \"exit 3\" } ] }\n");
+    project.lock();
+    let built = project.kiln(&["build", "bad", "good", "web", "--keep-going"]).failed(1, &["bad"]);
+    assert!(built.stdout.contains("good sha256:") && built.stdout.contains("web oci sha256:"), "{built}");
+    let stopped = project.kiln(&["build", "bad", "good", "web", "--keep-going", "--json"]).failed(1, &["bad"]);
+    let list: serde_json::Value = serde_json::from_str(&stopped.stdout).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 2, "{stopped}");
+}
+
+#[test]
+fn places_that_are_not_there_or_not_writable_are_named() {
+    let world = World::new();
+    let project = world.project("p");
+    project.lock();
+    project
+        .kiln(&["run", "web", "--volume", "./missing:/srv", "--", "/bin/true"])
+        .failed(1, &["`./missing` is not there", "mkdir ./missing"]);
+    fs::write(world.path("file"), "x").unwrap();
+    let to = world.path("file/out").display().to_string();
+    project.kiln(&["build", "--to", &to]).failed(1, &[&to, "--to DIR"]);
+    let gone = project.kiln(&["build", "--mirror", "debain=https://example.org/debian"]);
+    gone.failed(2, &["the project has no distribution `debain`", "did you mean `debian`?"]);
+}
+
+#[test]
+fn digests_have_one_form_in_what_is_printed_for_programs() {
+    let world = World::new();
+    let project = world.project("p");
+    project.lock();
+    let shown = project.json(&["show", "web", "--json"]);
+    let mut digests = vec![shown["tree"].clone()];
+    for list in ["packages", "layers"] {
+        digests.extend(shown[list].as_array().unwrap().iter().map(|entry| entry["tree"].clone()));
+    }
+    digests.extend(shown["packages"].as_array().unwrap().iter().map(|entry| entry["record"].clone()));
+    assert!(digests.len() >= 4 && digests.iter().all(|d| d.as_str().unwrap().starts_with("sha256:")), "{shown}");
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn a_full_disk_is_told_and_leaves_a_store_that_goes_on() {
     };
     assert_eq!(digests, 1);
     // With 3 MB left the package's file fits and its content does not; then there is room, and the same store goes on.
-    let script = "mount -t tmpfs -o size=40m,mode=0700 none \"$KILN_STORE\"; head -c 37m /dev/zero > \"$KILN_STORE/filler\"; \
+    let script = "mount -t tmpfs -o size=40m,mode=0700 none \"$KILN_STORE\"; mkdir \"$KILN_STORE/archives\"; head -c 37m /dev/zero > \"$KILN_STORE/filler\"; \
          set +e; \"$KILN\" build; code=$?; set -e; echo \"first: $code\" >&2; rm \"$KILN_STORE/filler\"; \
          \"$KILN\" fsck >&2 || echo damaged >&2; \"$KILN\" build; echo second: $? >&2; \"$KILN\" fsck >&2";
     let ended = unshared(&world, &project.folder, script);
@@ -319,4 +319,20 @@ fn cleaning_takes_nothing_from_a_container_and_waits_for_a_build() {
     project.kiln(&["gc", "--days", "0", "--wait"]).done();
     assert!(build.wait().unwrap().success());
     project.kiln(&["fsck"]).done();
+}
+
+#[test]
+fn a_folder_that_cannot_be_the_store_is_refused_with_a_way_out() {
+    let world = World::new();
+    let project = world.project("p");
+    project.lock();
+    std::fs::write(world.path("file"), "x").unwrap();
+    std::fs::create_dir(world.path("full")).unwrap();
+    std::fs::write(world.path("full/thesis.txt"), "x").unwrap();
+    let store = |place: &str| ended(project.command(&["build"]).env("KILN_STORE", world.path(place)));
+    store("file").failed(2, &["file` is a file, and the store is a folder", "--store DIR"]);
+    store("file/below").failed(1, &["cannot make the store's folder", "file/below", "--store DIR"]);
+    store("full").failed(2, &["full` is not a folder of Kiln's: it holds `thesis.txt`", "empty or a new folder"]);
+    assert_eq!(std::fs::read_dir(world.path("full")).unwrap().count(), 1);
+    store("new/deep").done();
 }

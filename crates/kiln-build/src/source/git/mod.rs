@@ -124,6 +124,14 @@ pub enum GitError {
         /// What it said last.
         message: String,
     },
+    /// A repository that cannot be read.
+    #[error("cannot read the Git repository `{location}`: {message}")]
+    Unreachable {
+        /// The repository.
+        location: String,
+        /// What `git` said last.
+        message: String,
+    },
     /// An address that is not used.
     #[error("`{0}` is not an address that Kiln gets Git repositories from")]
     Address(String),
@@ -215,7 +223,10 @@ impl GitError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Program(_) => "install `git`",
-            Self::Address(_) => "use `https://`, `ssh://`, `user@host:path`, `file://` or a path of the project",
+            Self::Address(_) => "use `https://`, `ssh://`, `user@host:path`, `file:///` or a path in the project",
+            Self::Unreachable { .. } => {
+                "check the address, and that this user may read it: `git ls-remote ADDRESS` without a password"
+            }
             Self::Rev(_) | Self::NoSuchRev { .. } => "`kiln lock --update NAME` pins a branch or tag to its commit",
             Self::Missing { .. } => {
                 "it may have been removed by a forced push: `kiln lock --update NAME` pins what is there now"

@@ -90,7 +90,8 @@ impl Repository {
                     &[],
                     &["+refs/heads/*:refs/remote/heads/*", "+refs/tags/*:refs/remote/tags/*"],
                     cancel,
-                )?;
+                )
+                .map_err(|error| unreachable(&self.location, error))?;
                 if self.kind(git, commit).is_none() {
                     let (location, commit) = (self.location.to_string(), commit.to_owned());
                     return Err(GitError::Missing { location, commit });
@@ -133,6 +134,14 @@ impl Repository {
     }
 }
 
+/// What failed at a repository is told with its address.
+fn unreachable(location: &GitLocation, error: GitError) -> GitError {
+    match error {
+        GitError::Failed { message, .. } => GitError::Unreachable { location: location.to_string(), message },
+        other => other,
+    }
+}
+
 /// The commit that a branch, a tag or a commit's name stands for now: what the lock pins.
 ///
 /// # Errors
@@ -157,7 +166,8 @@ pub fn resolve_rev(
         GitLocation::Local(path) => path.as_os_str(),
     };
     let arguments = [OsStr::new("ls-remote"), OsStr::new("--quiet"), OsStr::new("--"), place];
-    let listed = git.long(&repository.path, &repository.config, &arguments, cancel)?;
+    let listed = git.long(&repository.path, &repository.config, &arguments, cancel);
+    let listed = listed.map_err(|error| unreachable(location, error))?;
     let listed = String::from_utf8_lossy(&listed).into_owned();
     let find = |name: &str| {
         let line = listed.lines().filter_map(|line| line.split_once('\t')).find(|(_, found)| *found == name);

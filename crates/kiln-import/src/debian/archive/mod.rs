@@ -5,6 +5,7 @@
 //! ```text
 //! SHA256-packages.1   an index of binary packages, see `index`; the number is the format's version
 //! SHA256-sources.1    an index of source packages
+//! SHA256.release      the signed statement of a state that was believed once, to check what a lock says of the state
 //! SHA256.download     the archive's own index while it is fetched and read; removed afterwards
 //! lock                held (`flock`) while an index is made, so that two processes make it once
 //! ```
@@ -122,7 +123,8 @@ impl Archive {
             max_age: config.max_age,
             not_before: locked,
         };
-        let (release, mirrors) = first_believed(config, keyrings, access, &checks)?;
+        let (release, bytes, mirrors) = first_believed(config, keyrings, access, &checks)?;
+        keep_release(access.folder, &release, &bytes)?;
         let fault = |source| ArchiveError::Release { origin: config.origin.clone(), source: Box::new(source) };
         let files = wanted(config, &release).map_err(fault)?;
         let access = Access { mirrors: &mirrors, ..access };
@@ -171,6 +173,29 @@ impl Archive {
         Ok(archive)
     }
 
+    /// A state that was believed before, as its statement has it: known by its digest. None when it is not kept, or does
+    /// not speak of what is asked for.
+    #[must_use]
+    pub fn kept_state(config: &ArchiveConfig, release: Digest, folder: &Path) -> Option<ArchiveState> {
+        let bytes = fs::read(folder.join(kept_release(&release))).ok()?;
+        let known = SignedRelease::parse(&bytes).ok()?.known(&release).ok()?;
+        let files = wanted(config, &known).ok()?;
+        let pin = |file: IndexFile| IndexPin { path: file.path, sha256: file.sha256, size: file.size };
+        Some(ArchiveState { release, date: known.date(), indexes: files.into_iter().map(pin).collect() })
+    }
+
+    /// The packages of this name, for any architecture.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    pub fn named(&self, name: &str) -> Result<Vec<Record>, IndexError> {
+        let mut records = Vec::new();
+        for (_, index) in &self.packages {
+            records.extend(index.named(name)?);
+        }
+        Ok(records)
+    }
+
     /// The indexes of binary packages that matter for an architecture.
     #[must_use]
     pub fn packages(&self, architecture: Architecture) -> Vec<&Index<Record>> {
@@ -198,6 +223,21 @@ fn check_names(config: &ArchiveConfig) -> Result<(), ArchiveError> {
     }
 }
 
+fn kept_release(digest: &Digest) -> String {
+    format!("{}.release", digest.to_hex())
+}
+
+/// Keeps the statement of a state: whole or not at all.
+fn keep_release(folder: &Path, release: &VerifiedRelease, bytes: &[u8]) -> Result<(), ArchiveError> {
+    let place = folder.join(kept_release(&release.digest()));
+    let fault = |source| ArchiveError::Folder { path: place.clone(), source };
+    fs::create_dir_all(folder).map_err(fault)?;
+    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(fault)?;
+    io::Write::write_all(&mut aside, bytes).map_err(fault)?;
+    aside.persist(&place).map_err(|error| fault(error.error))?;
+    Ok(())
+}
+
 /// The indexes that the project asks for.
 fn wanted(config: &ArchiveConfig, release: &VerifiedRelease) -> Result<Vec<IndexFile>, ReleaseError> {
     let mut files = Vec::new();
@@ -217,13 +257,13 @@ fn wanted(config: &ArchiveConfig, release: &VerifiedRelease) -> Result<Vec<Index
     Ok(files)
 }
 
-/// The release of the first mirror that is believed, and the mirrors with that one first.
+/// The release of the first mirror that is believed, its bytes, and the mirrors with that one first.
 fn first_believed(
     config: &ArchiveConfig,
     keyrings: &[Keyring],
     access: Access<'_>,
     checks: &Checks<'_>,
-) -> Result<(VerifiedRelease, Vec<Mirror>), ArchiveError> {
+) -> Result<(VerifiedRelease, Vec<u8>, Vec<Mirror>), ArchiveError> {
     let mut attempts = Vec::new();
     for (place, mirror) in access.mirrors.iter().enumerate() {
         let (origin, shown_mirror) = (config.origin.clone(), shown(&mirror.url));
@@ -240,7 +280,7 @@ fn first_believed(
                     let mut mirrors = vec![mirror.clone()];
                     mirrors
                         .extend(access.mirrors.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, m)| m.clone()));
-                    return Ok((release, mirrors));
+                    return Ok((release, bytes, mirrors));
                 }
             },
         };

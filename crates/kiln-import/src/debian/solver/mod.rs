@@ -123,6 +123,27 @@ pub fn solve(
     select(provider.universe(), &roots, &chosen, options.recommends)
 }
 
+/// Every request that names no package, with why.
+///
+/// # Errors
+/// When an index cannot be read.
+pub fn unknown(
+    sources: &[Source<'_>],
+    requests: &[SolveRequest],
+    architecture: Architecture,
+) -> Result<Vec<(SolveRequest, SolveError)>, SolveError> {
+    let mut found = Vec::new();
+    for request in requests.iter().collect::<BTreeSet<_>>() {
+        let universe = Universe::new(sources, architecture);
+        match resolve_requests(&universe, sources, &BTreeSet::from([request])) {
+            Ok(_) => {}
+            Err(error @ SolveError::Index(_)) => return Err(error),
+            Err(error) => found.push((request.clone(), error)),
+        }
+    }
+    Ok(found)
+}
+
 /// The packages that the requests name, with what narrows the choice of versions told to the universe.
 fn resolve_requests(
     universe: &Universe<'_>,
