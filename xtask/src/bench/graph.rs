@@ -17,9 +17,7 @@ fn load(rows: &mut Vec<Row>) -> Outcome {
     let word = line.and_then(|line| line.split("median ").nth(1)?.split_whitespace().next());
     let seconds = word.and_then(|word| word.parse::<f64>().ok()).map(|milliseconds| milliseconds / 1000.0);
     let seconds = seconds.ok_or_else(|| format!("the benchmark of loading says no time:\n{text}"))?;
-    rows.push(
-        Row::new("load and validate 1,000 recipes", seconds, None).promised("under 0.100", seconds < 0.1),
-    );
+    rows.push(Row::new("load and validate 1,000 recipes", seconds, None).promised("under 0.100", seconds < 0.1));
     Ok(())
 }
 
