@@ -17,7 +17,8 @@ pub enum Severity {
     /// distribution count on its essential set without saying so, so a small image without a shell has such scripts and
     /// is right not to; and many have links into packages that they only suggest.
     Warning,
-    /// A program or script elsewhere, often meant to work only together with a package that is not there.
+    /// A program, library or script elsewhere, often meant to work only together with a package that is not there. The user
+    /// is told of these by package.
     Note,
 }
 

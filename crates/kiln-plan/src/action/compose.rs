@@ -17,8 +17,8 @@ use kiln_model::{
 use kiln_store::{ActionResult, Session};
 use serde::{Deserialize, Serialize};
 
-use super::hinted;
 use super::import::{ANALYSIS, put_json};
+use super::{closure_notes, hinted};
 use crate::parallel;
 use crate::records::Records;
 use crate::relations;
@@ -403,54 +403,13 @@ impl ComposeAction {
             .map(|fault| format!("  {fault}"))
             .collect();
         if errors.is_empty() {
-            let warnings = faults.iter().filter(|fault| fault.severity == closure::Severity::Warning);
-            return Ok(grouped(warnings, &composition.owners));
+            return Ok(closure_notes::notes(&faults, &composition.owners));
         }
         let message = format!("the image is not whole:\n{}", errors.join("\n"));
         let hint =
             "add the package that has what is missing to the image, or to the `runtime` of the recipe that needs it";
         Err(ActionError::message(message).with_hint(Some(hint.to_owned())))
     }
-}
-
-/// Warnings of a closure check: those of scripts by their interpreter, those of links by whom they belong to.
-fn grouped<'a>(faults: impl Iterator<Item = &'a closure::ClosureFault>, owners: &kiln_compose::Owners) -> Vec<Note> {
-    let mut scripts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut links: BTreeMap<&kiln_compose::Owner, Vec<String>> = BTreeMap::new();
-    let mut notes = Vec::new();
-    for fault in faults {
-        match &fault.kind {
-            closure::FaultKind::Script(interpreter) => {
-                scripts.entry(interpreter).or_default().push(fault.path.to_string())
-            }
-            closure::FaultKind::Link(target) => {
-                let owner = owners.of(&fault.path).unwrap_or(&kiln_compose::Owner::Image);
-                links.entry(owner).or_default().push(format!("`{}` to `{target}`", fault.path));
-            }
-            _ => notes.push(Note { message: fault.to_string(), hint: None }),
-        }
-    }
-    for (interpreter, paths) in scripts {
-        let shown = paths.iter().take(3).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
-        let message = match paths.len() {
-            1 => format!("{shown} is a script for `{interpreter}`, which is not in the image"),
-            2 | 3 => format!("{shown} are scripts for `{interpreter}`, which is not in the image"),
-            many => format!("{shown} and {} more are scripts for `{interpreter}`, which is not in the image", many - 3),
-        };
-        let hint = "they do not start; add the interpreter's package if the image uses them";
-        notes.push(Note { message, hint: Some(hint.to_owned()) });
-    }
-    for (owner, found) in links {
-        let shown = found.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-        let message = match found.len() {
-            1 => format!("{owner} has a link that leads nowhere: {shown}"),
-            many @ (2 | 3) => format!("{owner} has {many} links that lead nowhere: {shown}"),
-            many => format!("{owner} has {many} links that lead nowhere: {shown} and {} more", many - 3),
-        };
-        let hint = "add the package that has what they lead to if the image uses it";
-        notes.push(Note { message, hint: Some(hint.to_owned()) });
-    }
-    notes
 }
 
 fn reference(member: &MemberNode) -> PackageRef {
@@ -476,7 +435,7 @@ impl Action for ComposeAction {
     }
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
-        let mut key = KeyBuilder::new("compose/2")
+        let mut key = KeyBuilder::new("compose/3")
             .field("composer", kiln_compose::VERSION.to_le_bytes())
             .field("hooks", kiln_compose::HOOKS_VERSION.to_le_bytes())
             .field("architecture", self.architecture.as_str())

@@ -1,5 +1,6 @@
 //! The actions of Kiln's graph that bind crates to each other. Sources and builds have theirs in `kiln-build`.
 
+mod closure_notes;
 mod compose;
 mod debian_source;
 mod import;
