@@ -277,7 +277,13 @@ fn commands(
     let kept = |outcome: &&Outcome| match standing {
         Some(Standing::ReplacedByImage | Standing::ReplacedByProject) => false,
         Some(Standing::Rule) => match member.record.relations.syntax {
-            ArchiveKind::Deb => matches!(outcome.became, Became::Fact("service" | "alternative", _)),
+            ArchiveKind::Deb => match &outcome.became {
+                Became::Fact("service", _) => true,
+                Became::Fact("alternative", _) => {
+                    member.rule.as_ref().is_none_or(|rule| rule.facts.alternatives.is_empty())
+                }
+                _ => false,
+            },
             ArchiveKind::Apk => matches!(outcome.became, Became::Fact(..)),
         },
         _ => true,

@@ -123,6 +123,19 @@ fn a_rule_stands_for_hooks_but_for_their_units_and_alternatives() {
 }
 
 #[test]
+fn alternatives_of_a_rule_are_all_there_are() {
+    let objects = MemoryObjects::default();
+    // The hook names the very path of the rule in another way, as hooks of before the merged `/usr` do.
+    let postinst = "#!/bin/sh\nupdate-alternatives --install /lib/x x /usr/share/a/template 5\n";
+    let text = "rules:\n  - packages: [a]\n    reason: x\n    facts: { alternatives: { /usr/lib/x: { to: /usr/share/a/template, priority: 5 } } }\n";
+    let mut a = with(&objects, "a", postinst);
+    a.rule = Some(Arc::new(rule::parse("rules/own.yaml", text).unwrap().rules.remove(0)));
+    let request = request(vec![a]);
+    assert_eq!(target(&composed(&request, &objects), "/etc/alternatives/x"), "/usr/share/a/template");
+    assert_eq!(account(&request, &objects).packages[0].commands, []);
+}
+
+#[test]
 fn a_rule_that_adds_leaves_what_is_read_and_accepts_the_rest() {
     let objects = MemoryObjects::default();
     let text = "rules:\n  - packages: [a]\n    adds: true\n    reason: It frobnicates.\n    facts: { directories: { /srv/a: {} } }\n";
