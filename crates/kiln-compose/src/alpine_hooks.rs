@@ -3,24 +3,35 @@
 //! Nearly all that do anything make the accounts of a service, with constant arguments to busybox's `addgroup` and
 //! `adduser`: those become facts. Every other line is named, never guessed at.
 
+use kiln_hooks::{Became, Outcome, Place, Reading, Unfollowed};
 use kiln_model::facts::{Directory, Group, User};
 use kiln_model::name::AccountName;
 use kiln_model::{Facts, TreePath};
 
-/// Reads a script: accounts and their homes, and the first line that is not understood.
-pub(crate) fn read(text: &str) -> (Facts, Option<String>) {
-    let mut facts = Facts::default();
-    for line in text.lines().map(str::trim) {
-        let skeleton = line.is_empty() || line.starts_with('#') || matches!(line, "exit 0" | "true" | ":" | "set -e");
-        if !skeleton && command(line, &mut facts).is_none() {
-            return (facts, Some(line.to_owned()));
+/// Reads a script into what the hooks of its package come to: accounts and their homes, and the first line that is not
+/// understood, after which nothing is.
+pub(crate) fn read(script: &str, text: &str, reading: &mut Reading) {
+    for (index, line) in text.lines().map(str::trim).enumerate() {
+        if line.is_empty() || line.starts_with('#') || matches!(line, "exit 0" | "true" | ":" | "set -e") {
+            continue;
+        }
+        let place = Place { script: script.to_owned(), line: index + 1 };
+        match command(line, &mut reading.facts) {
+            Some((kind, name)) => {
+                let became = Became::Fact(kind, name);
+                reading.outcomes.push(Outcome { place, command: line.to_owned(), became });
+            }
+            None => {
+                let why = "of Alpine's scripts only constant calls of `addgroup` and `adduser` are followed".to_owned();
+                reading.unfollowed.push(Unfollowed { place, text: line.to_owned(), why });
+                return;
+            }
         }
     }
-    (facts, None)
 }
 
-/// Reads one command; none when it is not understood.
-fn command(line: &str, facts: &mut Facts) -> Option<()> {
+/// Reads one command into a kind of fact and what it is about; none when it is not understood.
+fn command(line: &str, facts: &mut Facts) -> Option<(&'static str, String)> {
     // What becomes of messages and of an account that is there already makes no difference on a fresh tree.
     let mut line = line;
     for ending in ["|| true", "|| :", "2>&1", "2>/dev/null", "1>/dev/null", "&>/dev/null", ">/dev/null"] {
@@ -95,23 +106,24 @@ impl<'a> Arguments<'a> {
     }
 }
 
-fn addgroup(arguments: &Arguments<'_>, facts: &mut Facts) -> Option<()> {
+fn addgroup(arguments: &Arguments<'_>, facts: &mut Facts) -> Option<(&'static str, String)> {
     match arguments.operands[..] {
         [group] => {
             let id = arguments.value('g').map(str::parse).transpose().ok()?;
             let declared: &mut Group = facts.groups.entry(group.parse().ok()?).or_default();
             declared.id = declared.id.or(id);
+            Some(("group", group.to_owned()))
         }
         [user, group] => {
             let user: AccountName = user.parse().ok()?;
             facts.groups.entry(group.parse().ok()?).or_default().members.insert(user);
+            Some(("group", group.to_owned()))
         }
-        _ => return None,
+        _ => None,
     }
-    Some(())
 }
 
-fn adduser(arguments: &Arguments<'_>, facts: &mut Facts) -> Option<()> {
+fn adduser(arguments: &Arguments<'_>, facts: &mut Facts) -> Option<(&'static str, String)> {
     let [name] = arguments.operands[..] else { return None };
     let system = arguments.flags.contains(&'S');
     let home = arguments.value('h').map_or_else(|| format!("/home/{name}"), str::to_owned);
@@ -136,8 +148,9 @@ fn adduser(arguments: &Arguments<'_>, facts: &mut Facts) -> Option<()> {
         summary: arguments.value('g').map(str::to_owned),
         ..User::default()
     };
+    let about = name.to_string();
     facts.users.insert(name, user);
-    Some(())
+    Some(("user", about))
 }
 
 #[cfg(test)]
@@ -145,6 +158,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn read(text: &str) -> (Facts, Option<String>) {
+        let mut reading = Reading::default();
+        super::read(".post-install", text, &mut reading);
+        (reading.facts, reading.unfollowed.pop().map(|told| told.text))
+    }
 
     #[test]
     fn accounts_of_a_service_become_facts() {

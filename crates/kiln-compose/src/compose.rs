@@ -11,13 +11,14 @@ use kiln_model::{Dir, Entry, FileEntry, ObjectSink, ObjectSource, PackageRef, Tr
 
 use crate::AccountIds;
 use crate::accounts::{self, Accounts, Sources};
+use crate::answers;
 use crate::closure::Knowledge;
 use crate::diversion::{Diversions, Moved};
 use crate::error::{ComposeError, Conflict, Conflicts};
 use crate::facts;
 use crate::finalizer::tool::{self, ToolRunner};
 use crate::finalizer::{self, FinalizeContext};
-use crate::hooks::Untranslated;
+use crate::hooks;
 use crate::layers::{self, Layer};
 use crate::owner::{Owner, OwnerId, Owners};
 use crate::reading;
@@ -73,6 +74,9 @@ pub fn compose(
     }
     let read = reading::read(request, source)?;
     let request = read.as_ref().unwrap_or(request);
+    let triggers = trigger::account(request, source)?;
+    hooks::check(request, &triggers).map_err(|faults| ComposeError::Hooks(Box::new(faults)))?;
+    answers::check(request, source)?;
     let members = sorted_members(request)?;
     let mut work = Work::default();
     let members: Vec<(OwnerId, &Member)> =
@@ -93,6 +97,7 @@ pub fn compose(
         facts::image_file(&mut permissions, image, &place, &file.owner, &file.group);
     }
     facts::apply_image(&mut work, image, &request.facts, &mut permissions)?;
+    facts::apply_elsewhere(&work, &members, &mut permissions);
 
     let mut warnings = Vec::new();
     let references = permissions.references(&work);
@@ -121,8 +126,7 @@ pub fn compose(
         (finalizer.run)(&mut context).map_err(|source| ComposeError::Finalizer { name: finalizer.name, source })?;
     }
     run_tools(&mut work, &pending, &accounts, tools)?;
-    warn_of_hooks(&members, request, &mut warnings);
-    warnings.extend(trigger::unserved(request, source)?);
+    warnings.extend(trigger::unserved(request, &triggers));
     warnings.sort();
     warnings.dedup();
     let tree = Arc::new(work.tree);
@@ -148,30 +152,6 @@ fn run_tools(
         tool::settle(pending, &written, work, accounts).map_err(failed)?;
     }
     Ok(())
-}
-
-/// So many lines of one package's hooks are told.
-const HOOKS_TOLD: usize = 3;
-
-/// Names every package with a hook that nobody understands and the image does not accept.
-fn warn_of_hooks(members: &[(OwnerId, &Member)], request: &Request, warnings: &mut Vec<Warning>) {
-    for (_, member) in members {
-        let reference = member.reference();
-        let (false, false) = (member.untranslated.is_empty(), request.accepted_hooks.contains(&reference)) else {
-            continue;
-        };
-        let told = |hook: &Untranslated| {
-            let why = hook.why.as_deref().map_or_else(String::new, |why| format!(": {why}"));
-            format!("{} (`{}`){why}", hook.hook, hook.line)
-        };
-        let hooks: Vec<String> = member.untranslated.iter().take(HOOKS_TOLD).map(told).collect();
-        let more = member.untranslated.len().saturating_sub(HOOKS_TOLD);
-        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-        warnings.push(Warning {
-            message: format!("hooks of `{reference}` are not understood and did not run: {}{more}", hooks.join(", ")),
-            hint: Some(format!("declare what they would do under `facts:`, or accept it: `hooks: {{ {reference}: {{ accept: \"why\" }} }}`")),
-        });
-    }
 }
 
 /// The members in order of name, each once.

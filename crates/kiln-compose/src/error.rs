@@ -5,8 +5,10 @@ use std::fmt;
 use kiln_model::{ObjectError, PackageRef, TreePath};
 
 use crate::accounts::AccountError;
+use crate::answers::AnswerFaults;
 use crate::diversion::DiversionError;
 use crate::finalizer::FinalizeError;
+use crate::hooks::HookFaults;
 use crate::owner::Owner;
 use crate::work::PlaceError;
 
@@ -140,6 +142,12 @@ pub enum ComposeError {
     /// Declared files are for packages; an image brings its own.
     #[error("the image declares the file `{0}` among its facts")]
     FileOfImage(TreePath),
+    /// Hooks that nothing stands for, or words on hooks that have no effect.
+    #[error(transparent)]
+    Hooks(Box<HookFaults>),
+    /// Answers that no question takes.
+    #[error(transparent)]
+    Answers(Box<AnswerFaults>),
     /// A switched-off finalizer that does not exist.
     #[error("there is no finalizer `{0}` to switch off")]
     NoSuchFinalizer(String),
@@ -189,6 +197,8 @@ impl ComposeError {
                 }
             }
             Self::Accounts(error) => error.hint(),
+            Self::Hooks(faults) => Some(faults.hint()),
+            Self::Answers(faults) => faults.hint(),
             Self::IdleReplace { .. } => Some("take the entry out".to_owned()),
             Self::NoSuchPath { path, .. } => {
                 Some(format!("declare it under `directories:` if it is a directory to be made, or correct `{path}`"))

@@ -141,6 +141,18 @@ pub(crate) fn apply_members(
     Ok(permissions)
 }
 
+/// Adds the permissions that hooks give to paths that no package ships, where something else brought the path. The image's
+/// own files are there by now.
+pub(crate) fn apply_elsewhere(work: &Work, members: &[(OwnerId, &Member)], permissions: &mut Permissions) {
+    for (owner, member) in members {
+        for (path, wanted) in &member.reading.elsewhere {
+            if resolve(work, path).is_some() {
+                permissions.add(*owner, Strength::Declared, path, wanted.clone());
+            }
+        }
+    }
+}
+
 /// Applies what the image declares, over everything else.
 pub(crate) fn apply_image(
     work: &mut Work,

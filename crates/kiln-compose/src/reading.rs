@@ -1,4 +1,4 @@
-//! What the maintainer scripts of Debian's packages come to in this image, by `kiln-hooks`.
+//! What the scripts of packages come to in this image: Debian's by `kiln-hooks`, Alpine's by `alpine_hooks`.
 //!
 //! A script is read against the packages of the image as they were unpacked, before any hook: what another package's hook
 //! would have made is not there, so no order of packages has a say. The one exception is the skeleton that `base-files`
@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiln_hooks::{Scripts, Seen, World};
-use kiln_model::{Architecture, ArchiveKind, Dir, Entry, Facts, ObjectError, ObjectSource, TreePath};
+use kiln_hooks::{Place, Reading, Scripts, Seen, Unfollowed, World};
+use kiln_model::{Architecture, ArchiveKind, Dir, Entry, Facts, HooksWord, ObjectError, ObjectSource, TreePath};
 
-use crate::hooks::Untranslated;
+use crate::alpine_hooks;
+use crate::hooks;
 use crate::owner::{Owner, OwnerId};
 use crate::request::{Member, Request};
 use crate::union::{Precedence, unite};
@@ -23,12 +24,12 @@ const LIMIT: u64 = 256 * 1024;
 /// The package whose hook makes what every other may count on.
 const SKELETON: &str = "base-files";
 
-/// The same request, with what the hooks of its members declare. None when there is nothing to read.
+/// The same request, with what stands for the hooks of its members. None when there is nothing to read.
 ///
 /// # Errors
 /// When a script cannot be read.
 pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Option<Request>, ObjectError> {
-    if !request.members.iter().any(has_scripts) {
+    if request.members.iter().all(|member| member.rule.is_none() && hooks::of(member).next().is_none()) {
         return Ok(None);
     }
     let tree = unpacked(&request.members);
@@ -38,26 +39,29 @@ pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Optio
         .filter(|member| member.record.relations.syntax == ArchiveKind::Deb)
         .map(|member| (member.record.name.as_str(), member.record.version.as_str()))
         .collect();
-    let mut image =
-        Image { tree: &tree, source, packages: &packages, architecture: request.architecture, skeleton: None };
+    // There is one database of answers: packages ask each other's questions.
+    let answers = request.answers.values().flatten().map(|(question, answer)| (&**question, &*answer.text)).collect();
+    let mut image = Image {
+        tree: &tree,
+        source,
+        packages: &packages,
+        answers: &answers,
+        architecture: request.architecture,
+        skeleton: None,
+    };
     let mut with = request.clone();
     let skeleton = with.members.iter().position(|member| member.record.name.as_str() == SKELETON);
     if let Some(skeleton) = skeleton {
-        read_member(&image, &request.members, &mut with.members[skeleton])?;
+        read_member(&image, request, &mut with.members[skeleton])?;
     }
     let declared = skeleton.map(|skeleton| with.members[skeleton].facts.clone());
     image.skeleton = declared.as_ref();
     for (index, member) in with.members.iter_mut().enumerate() {
-        if Some(index) != skeleton && has_scripts(member) {
-            read_member(&image, &request.members, member)?;
+        if Some(index) != skeleton {
+            read_member(&image, request, member)?;
         }
     }
     Ok(Some(with))
-}
-
-fn has_scripts(member: &Member) -> bool {
-    let is_script = |name: &str| matches!(name, "preinst" | "postinst");
-    member.record.relations.syntax == ArchiveKind::Deb && member.record.hooks.iter().any(|hook| is_script(&hook.name))
 }
 
 /// The packages of an image as they are unpacked. Conflicts are told later: here any of the claims will do.
@@ -80,17 +84,66 @@ fn unpacked(members: &[Member]) -> Dir {
     work.tree
 }
 
-fn read_member(image: &Image<'_>, others: &[Member], member: &mut Member) -> Result<(), ObjectError> {
-    let text = |name: &str| -> Result<Option<String>, ObjectError> {
-        let Some(hook) = member.record.hooks.iter().find(|hook| hook.name == name) else { return Ok(None) };
-        if hook.size > LIMIT {
-            // Too large a script is not read, and its text is not taken for an empty one.
-            return Ok(Some(String::new()));
+fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Result<(), ObjectError> {
+    if hooks::of(member).next().is_some() {
+        member.reading = match member.record.relations.syntax {
+            ArchiveKind::Deb => read_deb(image, &request.members, member)?,
+            ArchiveKind::Apk => read_apk(image, member)?,
+        };
+    }
+    let own = std::mem::take(&mut member.facts);
+    let replaced = request.hooks.get(&member.reference()).map(|said| &said.word);
+    let read = &mut member.reading;
+    member.facts = match (replaced, &member.rule) {
+        (Some(HooksWord::Replace { facts, .. }), _) => {
+            read.elsewhere.clear();
+            let mut declared = own;
+            declared.overlay((**facts).clone());
+            declared
         }
-        Ok(Some(String::from_utf8_lossy(&image.source.read(&hook.object)?).into_owned()))
+        (_, Some(rule)) if rule.adds => {
+            let mut declared = read.facts.clone();
+            declared.overlay(own);
+            declared.overlay(rule.facts.clone());
+            declared
+        }
+        (_, Some(rule)) => {
+            // The rule stands for the hooks; what they say of units and (Alpine's) accounts is the same for every version, and
+            // so are alternatives, where the rule does not speak of any: the two may name one path in two ways.
+            read.elsewhere.clear();
+            let Facts { services, mut alternatives, users, groups, directories, .. } = read.facts.clone();
+            if !rule.facts.alternatives.is_empty() {
+                alternatives.clear();
+            }
+            let mut declared = match member.record.relations.syntax {
+                ArchiveKind::Deb => Facts { services, alternatives, ..Facts::default() },
+                ArchiveKind::Apk => Facts { users, groups, directories, ..Facts::default() },
+            };
+            declared.overlay(own);
+            declared.overlay(rule.facts.clone());
+            declared
+        }
+        _ => {
+            let mut declared = read.facts.clone();
+            declared.overlay(own);
+            declared
+        }
     };
-    let (preinst, postinst) = (text("preinst")?, text("postinst")?);
-    let (config, templates) = (text("config")?, text("templates")?);
+    Ok(())
+}
+
+fn text(image: &Image<'_>, member: &Member, name: &str) -> Result<Option<String>, ObjectError> {
+    let Some(hook) = member.record.hooks.iter().find(|hook| hook.name == name) else { return Ok(None) };
+    if hook.size > LIMIT {
+        // Too large a script is not read, and its text is not taken for an empty one.
+        return Ok(Some(String::new()));
+    }
+    Ok(Some(String::from_utf8_lossy(&image.source.read(&hook.object)?).into_owned()))
+}
+
+fn read_deb(image: &Image<'_>, others: &[Member], member: &Member) -> Result<Reading, ObjectError> {
+    let (preinst, postinst) = (text(image, member, "preinst")?, text(image, member, "postinst")?);
+    let (config, templates) = (text(image, member, "config")?, text(image, member, "templates")?);
     let scripts = Scripts {
         package: member.record.name.as_str(),
         version: &member.record.version,
@@ -100,22 +153,21 @@ fn read_member(image: &Image<'_>, others: &[Member], member: &mut Member) -> Res
         templates: templates.as_deref(),
     };
     let before = Before { image, own: &member.tree, others };
-    let reading = kiln_hooks::read(&scripts, &before, image);
-    let mut declared = reading.facts;
-    if member.ruled {
-        // The rule stands for the hook; what the hook says of units is the same for every version.
-        declared = Facts { services: declared.services, ..Facts::default() };
-    } else {
-        let told = |unfollowed: kiln_hooks::Unfollowed| Untranslated {
-            hook: format!("{} line {}", unfollowed.place.script, unfollowed.place.line),
-            line: unfollowed.text,
-            why: Some(unfollowed.why),
-        };
-        member.untranslated = reading.unfollowed.into_iter().map(told).collect();
+    Ok(kiln_hooks::read(&scripts, &before, image))
+}
+
+fn read_apk(image: &Image<'_>, member: &Member) -> Result<Reading, ObjectError> {
+    let mut reading = Reading::default();
+    for name in hooks::of(member) {
+        if member.record.hooks.iter().any(|hook| hook.name == name && hook.size > LIMIT) {
+            let place = Place { script: name.to_owned(), line: 1 };
+            let why = format!("it is larger than {} kB", LIMIT / 1024);
+            reading.unfollowed.push(Unfollowed { place, text: String::new(), why });
+            continue;
+        }
+        alpine_hooks::read(name, &text(image, member, name)?.unwrap_or_default(), &mut reading);
     }
-    declared.overlay(std::mem::take(&mut member.facts));
-    member.facts = declared;
-    Ok(())
+    Ok(reading)
 }
 
 /// The image as hooks may ask about it.
@@ -123,6 +175,7 @@ struct Image<'a> {
     tree: &'a Dir,
     source: &'a dyn ObjectSource,
     packages: &'a BTreeMap<&'a str, &'a str>,
+    answers: &'a BTreeMap<&'a str, &'a str>,
     architecture: Architecture,
     skeleton: Option<&'a Facts>,
 }
@@ -191,8 +244,8 @@ impl World for Image<'_> {
         self.packages.get(name).map(|version| (*version).to_owned())
     }
 
-    fn answer(&self, _: &str) -> Option<String> {
-        None
+    fn answer(&self, question: &str) -> Option<String> {
+        self.answers.get(question).map(|answer| (*answer).to_owned())
     }
 
     fn architecture(&self) -> &str {

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use kiln_hooks::Reading;
 use kiln_model::facts::Mode;
 use kiln_model::name::AccountName;
+use kiln_model::rule::Rule;
 use kiln_model::{Architecture, Dir, Facts, ImageName, ObjectId, PackageRecord, PackageRef, TreePath};
 use serde::{Deserialize, Serialize};
 
 use crate::closure::TreeAnalysis;
-use crate::hooks::Untranslated;
+use crate::hooks::Said;
 
 /// One package of the set.
 #[derive(Debug, Clone)]
@@ -18,14 +20,14 @@ pub struct Member {
     pub record: PackageRecord,
     /// Its files.
     pub tree: Arc<Dir>,
-    /// What it declares: the record's facts and those of the rules that apply.
+    /// What it declares: the record's own facts, and with them what stands for its hooks, once these are read.
     pub facts: Facts,
     /// What is known of its programs and libraries. What is missing is read from the objects.
     pub analysis: Arc<TreeAnalysis>,
-    /// Does a rule stand for its hooks?
-    pub ruled: bool,
-    /// Hooks that nothing translates, each with the first line that is not understood.
-    pub untranslated: Vec<Untranslated>,
+    /// The rule that stands for its hooks.
+    pub rule: Option<Arc<Rule>>,
+    /// What its hooks come to, once they are read.
+    pub reading: Reading,
 }
 
 impl Member {
@@ -33,7 +35,7 @@ impl Member {
     #[must_use]
     pub fn new(record: PackageRecord, tree: Arc<Dir>) -> Self {
         let facts = record.facts.clone();
-        Self { record, tree, facts, analysis: Arc::default(), ruled: false, untranslated: Vec::new() }
+        Self { record, tree, facts, analysis: Arc::default(), rule: None, reading: Reading::default() }
     }
 
     /// With what is known of its programs and libraries.
@@ -66,6 +68,15 @@ pub struct ImageFile {
     pub owner: Option<AccountName>,
     /// Group; `root` by default.
     pub group: Option<AccountName>,
+}
+
+/// An answer to a question of debconf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What is answered.
+    pub text: String,
+    /// Where it stands, for messages: `images/web.yaml:9:5`.
+    pub place: String,
 }
 
 /// A tree laid over the packages.
@@ -126,8 +137,10 @@ pub struct Request {
     pub time_zone: Option<String>,
     /// Finalizers that are switched off, by name.
     pub without: BTreeSet<String>,
-    /// Packages whose hooks the image accepts as not translated.
-    pub accepted_hooks: BTreeSet<PackageRef>,
+    /// What is said of the hooks of packages.
+    pub hooks: BTreeMap<PackageRef, Said>,
+    /// Answers to the questions of packages, by package and question, each with where it stands.
+    pub answers: BTreeMap<PackageRef, BTreeMap<String, Answer>>,
 }
 
 impl Request {
@@ -146,7 +159,8 @@ impl Request {
             locale: None,
             time_zone: None,
             without: BTreeSet::new(),
-            accepted_hooks: BTreeSet::new(),
+            hooks: BTreeMap::new(),
+            answers: BTreeMap::new(),
         }
     }
 }

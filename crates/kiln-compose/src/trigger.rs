@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::{ObjectError, ObjectSource, PackageRef, TreePath};
+use serde::Serialize;
 
 use crate::compose::Warning;
 use crate::finalizer;
@@ -155,29 +156,91 @@ pub fn served(package: &str, trigger: &str) -> Option<Service> {
     TABLE.iter().find(|row| of_package(row.package) && names(row.trigger)).map(|row| row.service)
 }
 
-/// Every trigger that would run and that nothing stands for.
-pub(crate) fn unserved(request: &Request, source: &dyn ObjectSource) -> Result<Vec<Warning>, ObjectError> {
+/// What a package has to do with a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Relation {
+    /// It sets the trigger off when it is installed.
+    Activates,
+    /// It would run a hook when another package or the image sets the trigger off.
+    WaitsFor,
+}
+
+/// What becomes of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "became", rename_all = "kebab-case")]
+pub enum Fate {
+    /// A finalizer derives what the hook would have made, unless the image switches it off.
+    Finalizer {
+        /// Which.
+        finalizer: &'static str,
+        /// Does the image switch it off?
+        #[serde(rename = "switched-off")]
+        switched_off: bool,
+    },
+    /// Nothing is to be done in an image.
+    Nothing {
+        /// Why.
+        why: &'static str,
+    },
+    /// No package of the image waits for it.
+    Unheard,
+    /// Nothing in the image sets it off.
+    Still,
+    /// It would run a hook, and nothing stands for that.
+    Unserved {
+        /// Who sets it off.
+        by: String,
+    },
+}
+
+/// A trigger in the account of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// Its name.
+    pub trigger: String,
+    /// What the package has to do with it.
+    pub relation: Relation,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+}
+
+/// Every trigger that has to do with the packages of an image, by package, and what becomes of it.
+pub(crate) fn account(
+    request: &Request,
+    source: &dyn ObjectSource,
+) -> Result<BTreeMap<PackageRef, Vec<Told>>, ObjectError> {
     let texts = |member: &Member, names: &[&str], limit: u64| -> Result<Vec<String>, ObjectError> {
         let hooks = member.record.hooks.iter().filter(|hook| names.contains(&&*hook.name) && hook.size <= limit);
         hooks.map(|hook| Ok(String::from_utf8_lossy(&source.read(&hook.object)?).into_owned())).collect()
     };
-    let mut interests: BTreeSet<(PackageRef, String)> = BTreeSet::new();
+    let fate = |service: Service| match service {
+        Service::Nothing(why) => Some(Fate::Nothing { why }),
+        Service::Finalizer(finalizer) if finalizer::TABLE.iter().any(|row| row.name == finalizer) => {
+            Some(Fate::Finalizer { finalizer, switched_off: request.without.contains(finalizer) })
+        }
+        Service::Finalizer(_) => None,
+    };
+    let mut interests: BTreeMap<(PackageRef, String), Option<Fate>> = BTreeMap::new();
     let mut activated: BTreeMap<String, BTreeSet<PackageRef>> = BTreeMap::new();
     for member in &request.members {
         for line in texts(member, &["triggers"], LIMIT)?.iter().flat_map(|text| read(text)) {
             match line {
                 Line::Activate(name) => drop(activated.entry(name).or_default().insert(member.reference())),
-                Line::Interest(name) => match served(member.record.name.as_str(), &name) {
-                    Some(Service::Nothing(_)) => {}
-                    Some(Service::Finalizer(name)) if finalizer::TABLE.iter().any(|row| row.name == name) => {}
-                    _ => drop(interests.insert((member.reference(), name))),
-                },
+                Line::Interest(name) => {
+                    let served = served(member.record.name.as_str(), &name).and_then(fate);
+                    interests.insert((member.reference(), name), served);
+                }
             }
         }
     }
-    interests.retain(|(package, _)| !request.accepted_hooks.contains(package));
+    let mut told: BTreeMap<PackageRef, Vec<Told>> = BTreeMap::new();
+    // What is set off by a script stands in the account of its command; here are the declarations.
+    let declared: Vec<(String, PackageRef)> =
+        activated.iter().flat_map(|(name, by)| by.iter().map(|by| (name.clone(), by.clone()))).collect();
     // Scripts are read only where that can matter.
-    if interests.iter().any(|(_, name)| !name.starts_with('/')) {
+    if interests.iter().any(|((_, name), served)| served.is_none() && !name.starts_with('/')) {
         for member in &request.members {
             for text in texts(member, &["preinst", "postinst"], 1024 * 1024)? {
                 for name in set_off(&text) {
@@ -186,11 +249,38 @@ pub(crate) fn unserved(request: &Request, source: &dyn ObjectSource) -> Result<V
             }
         }
     }
-    let warning = |(package, name): (PackageRef, String)| {
-        let who = who(request, &activated, &package, &name)?;
+    for ((package, name), served) in &mut interests {
+        if served.is_none() {
+            let by = who(request, &activated, package, name);
+            *served = Some(by.map_or(Fate::Still, |by| Fate::Unserved { by }));
+        }
+    }
+    for (trigger, package) in declared {
+        let heard = interests.iter().find(|((_, name), _)| *name == trigger);
+        let fate = heard.and_then(|(_, fate)| fate.clone()).unwrap_or(Fate::Unheard);
+        told.entry(package).or_default().push(Told { trigger, relation: Relation::Activates, fate });
+    }
+    for ((package, trigger), fate) in interests {
+        let fate = fate.unwrap_or(Fate::Still);
+        told.entry(package).or_default().push(Told { trigger, relation: Relation::WaitsFor, fate });
+    }
+    Ok(told)
+}
+
+/// Does nothing stand for a trigger that this package waits for and that is set off?
+pub(crate) fn is_unserved(told: &Told) -> bool {
+    told.relation == Relation::WaitsFor && matches!(told.fate, Fate::Unserved { .. })
+}
+
+/// Every trigger that would run and that nothing stands for, but for those of packages whose hooks are spoken of.
+pub(crate) fn unserved(request: &Request, told: &BTreeMap<PackageRef, Vec<Told>>) -> Vec<Warning> {
+    let silent = told.iter().filter(|(package, _)| !request.hooks.contains_key(package));
+    let warning = |package: &PackageRef, told: &Told| {
+        let (Relation::WaitsFor, Fate::Unserved { by }) = (told.relation, &told.fate) else { return None };
         Some(Warning {
             message: format!(
-                "`{package}` waits for the trigger `{name}`, which {who} sets off, and nothing stands for it"
+                "`{package}` waits for the trigger `{}`, which {by} sets off, and nothing stands for it",
+                told.trigger
             ),
             hint: Some(format!(
                 "bring what it makes, by `files:` or `facts:`, or accept that it is not made: \
@@ -198,7 +288,7 @@ pub(crate) fn unserved(request: &Request, source: &dyn ObjectSource) -> Result<V
             )),
         })
     };
-    Ok(interests.into_iter().filter_map(warning).collect())
+    silent.flat_map(|(package, list)| list.iter().filter_map(move |told| warning(package, told))).collect()
 }
 
 /// Who sets a trigger off, other than the package that waits for it: its own script has it in mind.

@@ -283,19 +283,6 @@ fn two_versions_of_one_package_are_refused_and_the_same_twice_is_one() {
 }
 
 #[test]
-fn hooks_that_nobody_understands_are_named_unless_accepted() {
-    let objects = MemoryObjects::default();
-    let mut a = member(&objects, "a", &[("/etc/x", "1")]);
-    a.untranslated.push(kiln_compose::Untranslated { hook: "postinst".into(), line: "frobnicate".into(), why: None });
-    let mut request = request(vec![a]);
-    let warnings = composed(&request, &objects).warnings;
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].message.contains("`debian:a`") && warnings[0].message.contains("frobnicate"));
-    request.accepted_hooks.insert("debian:a".parse().unwrap());
-    assert_eq!(composed(&request, &objects).warnings, []);
-}
-
-#[test]
 fn an_unknown_finalizer_cannot_be_switched_off() {
     let objects = MemoryObjects::default();
     let mut request = request(vec![]);

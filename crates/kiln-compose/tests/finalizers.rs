@@ -266,6 +266,6 @@ fn a_trigger_that_nothing_stands_for_is_told_once_it_counts() {
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages[0].contains("`debian:gadgets` waits for the trigger `/usr/share/gadgets`, which `debian:brings`"));
     assert!(messages[1].contains("`gadgets-changed`, which `debian:activates` sets off"), "{messages:?}");
-    request.accepted_hooks.insert("debian:gadgets".parse().unwrap());
+    request.hooks.insert("debian:gadgets".parse().unwrap(), fixture::accepted("they are not used"));
     assert_eq!(composed(&request, &objects).warnings, []);
 }

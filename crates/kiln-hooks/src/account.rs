@@ -1,14 +1,17 @@
 //! What came of a package's hooks: the result of a reading, and the account of it line by line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_model::Facts;
+use kiln_model::facts::Permission;
+use kiln_model::{Facts, TreePath};
 
 /// What the hooks of a package come to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
     /// What they declare.
     pub facts: Facts,
+    /// Permissions of paths that no package ships. They count where something else brings the path.
+    pub elsewhere: BTreeMap<TreePath, Permission>,
     /// Every command that would have run, and what became of it, in the order they would have run.
     pub outcomes: Vec<Outcome>,
     /// What could not be followed. Nothing is guessed of it.
@@ -30,13 +33,19 @@ pub struct Outcome {
     pub became: Became,
 }
 
-/// A line of a hook.
+/// A line of a hook. Shown as `postinst:12`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// `preinst`, `postinst` or `config`.
+    /// The script: `preinst`, `postinst` or `config`.
     pub script: String,
     /// The line, from 1.
     pub line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.script, self.line)
+    }
 }
 
 /// What becomes of a command that does not run.
@@ -44,6 +53,8 @@ pub struct Place {
 pub enum Became {
     /// A fact, of this kind, about this path or name.
     Fact(&'static str, String),
+    /// Permissions of this path, which no package ships: a fact where something else in the image brings it.
+    Elsewhere(String),
     /// This finalizer derives what it would have made.
     Finalizer(&'static str),
     /// It activates a trigger.

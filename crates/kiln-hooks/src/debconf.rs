@@ -6,13 +6,51 @@ use std::collections::BTreeMap;
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Question {
+pub struct Question {
+    /// Its type: `boolean`, `select`, `string`, ...
     pub kind: String,
+    /// The answer that nobody gave.
     pub default: String,
+    /// The answers there are, where they are known.
+    pub choices: Option<Vec<String>>,
+}
+
+impl Question {
+    /// Why a text is no answer to this question. None when it is one, or when that cannot be known.
+    #[must_use]
+    pub fn refuses(&self, answer: &str) -> Option<String> {
+        let one_of =
+            |choices: &[String]| choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ");
+        match (&*self.kind, &self.choices) {
+            ("boolean", _) if !matches!(answer, "true" | "false") => Some("the answer is `true` or `false`".to_owned()),
+            ("boolean" | "string" | "password", _) => None,
+            ("select", Some(choices)) if !choices.iter().any(|choice| choice == answer) => {
+                Some(format!("the answer is one of {}", one_of(choices)))
+            }
+            ("multiselect", Some(choices)) => {
+                let chosen = answer.split(',').map(str::trim).filter(|word| !word.is_empty());
+                let wrong = chosen.into_iter().find(|word| !choices.iter().any(|choice| choice == word));
+                wrong.map(|wrong| format!("`{wrong}` is none of {}", one_of(choices)))
+            }
+            ("select" | "multiselect", _) => None,
+            (kind, _) => Some(format!("it shows a text (`{kind}`) and takes no answer")),
+        }
+    }
+}
+
+/// The choices of a template. One whose list is made when it is asked has none that are known.
+fn choices(text: &str) -> Option<Vec<String>> {
+    if text.contains("${") {
+        return None;
+    }
+    // debconf-devel(7): a comma within a choice is written `\\,`.
+    let escaped = text.replace("\\,", "\u{1}");
+    Some(escaped.split(',').map(|choice| choice.trim().replace('\u{1}', ",")).collect())
 }
 
 /// The questions of a `templates` file, by name.
-pub(crate) fn templates(text: &str) -> BTreeMap<String, Question> {
+#[must_use]
+pub fn templates(text: &str) -> BTreeMap<String, Question> {
     let mut questions = BTreeMap::new();
     for stanza in text.split("\n\n") {
         let field = |name: &str| {
@@ -20,8 +58,9 @@ pub(crate) fn templates(text: &str) -> BTreeMap<String, Question> {
             value.map(|value| value.trim().to_owned())
         };
         if let Some(name) = field("Template") {
-            let question =
-                Question { kind: field("Type").unwrap_or_default(), default: field("Default").unwrap_or_default() };
+            let choices = field("Choices-C").or_else(|| field("Choices")).and_then(|text| choices(&text));
+            let (kind, default) = (field("Type").unwrap_or_default(), field("Default").unwrap_or_default());
+            let question = Question { kind, default, choices };
             questions.insert(name, question);
         }
     }
@@ -37,7 +76,24 @@ mod tests {
         let questions = templates(
             "Template: a/b\nType: boolean\nDefault: false\nDescription: x\n y\n\nTemplate: a/c\nType: string\n",
         );
-        assert_eq!(questions["a/b"], Question { kind: "boolean".to_owned(), default: "false".to_owned() });
+        let boolean = Question { kind: "boolean".to_owned(), default: "false".to_owned(), choices: None };
+        assert_eq!(questions["a/b"], boolean);
         assert_eq!(questions["a/c"].default, "");
+    }
+
+    #[test]
+    fn an_answer_has_to_be_one_that_the_question_takes() {
+        let text = "Template: a/b\nType: boolean\n\nTemplate: a/s\nType: select\nChoices: one, two\\, or three\n\n\
+                    Template: a/m\nType: multiselect\nChoices: x, y\n\nTemplate: a/n\nType: note\n\n\
+                    Template: a/v\nType: select\nChoices: ${made}\n";
+        let questions = templates(text);
+        for (question, answer) in
+            [("a/b", "true"), ("a/s", "two, or three"), ("a/m", "x,  y"), ("a/m", ""), ("a/v", "anything")]
+        {
+            assert_eq!(questions[question].refuses(answer), None, "{question} {answer}");
+        }
+        for (question, answer) in [("a/b", "yes"), ("a/s", "two"), ("a/m", "x, z"), ("a/n", "true")] {
+            assert!(questions[question].refuses(answer).is_some(), "{question} {answer}");
+        }
     }
 }

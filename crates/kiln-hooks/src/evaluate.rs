@@ -293,7 +293,11 @@ impl<'w> Evaluator<'w> {
             _ => {}
         }
         if first_state.effects != self.state.effects {
-            let (mut joined, second_state) = (before, std::mem::take(&mut self.state));
+            let (mut joined, mut second_state) = (before, std::mem::take(&mut self.state));
+            // What only a way would have done is not done, and the account must not say that it is.
+            let (mut first_state, so_far) = (first_state, joined.outcomes.len());
+            first_state.forget_effects_after(so_far);
+            second_state.forget_effects_after(so_far);
             joined.join(&first_state, why);
             joined.join(&second_state, why);
             self.state = joined;

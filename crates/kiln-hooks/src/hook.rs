@@ -1,9 +1,14 @@
 //! From the scripts of a package to what they come to.
 
-use crate::account::{Reading, Unfollowed};
+use std::collections::BTreeMap;
+
+use kiln_model::facts::Permission;
+use kiln_model::{Facts, TreePath};
+
+use crate::account::{Became, Outcome, Place, Reading, Unfollowed};
 use crate::debconf;
 use crate::evaluate::Evaluator;
-use crate::state::{Effects, MadeKind};
+use crate::state::{Effects, MadeKind, State};
 use crate::value::Value;
 use crate::world::{Seen, World};
 
@@ -63,11 +68,15 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
     if failed {
         // A hook that fails ends the installation. One that fails as it was read was not read rightly: nothing of it counts.
         state.effects = Effects::default();
+        state.forget_effects_after(0);
     }
-    check(&mut state.effects, &mut state.unfollowed, after);
+    let elsewhere = check(&mut state, after);
     let triggers = std::mem::take(&mut state.effects.triggers);
+    let facts = state.effects.into_facts();
+    state.outcomes.iter_mut().for_each(|outcome| settle(&mut outcome.became, &facts, &elsewhere));
     Reading {
-        facts: state.effects.into_facts(),
+        facts,
+        elsewhere,
         outcomes: state.outcomes,
         unfollowed: state.unfollowed.into_iter().collect(),
         triggers,
@@ -75,11 +84,23 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
     }
 }
 
-/// What is left of the effects has to hold in the image: nothing is said of a path that is not there.
-fn check(effects: &mut Effects, unfollowed: &mut std::collections::BTreeSet<Unfollowed>, world: &dyn World) {
-    let place = || crate::account::Place { script: "postinst".to_owned(), line: 1 };
-    effects.permissions.retain(|path, _| world.entry(path, true).is_some());
-    let ships = |path: &kiln_model::TreePath| Effects::is_passing(path) || world.entry(path, false).is_none();
+/// Permissions by path.
+type Permissions = BTreeMap<TreePath, Permission>;
+
+/// What is left of the effects has to hold in the image. Gives the permissions of paths that no package ships: what is said
+/// of them holds only where something else brings them.
+fn check(state: &mut State, world: &dyn World) -> Permissions {
+    let State { effects, unfollowed, outcomes, .. } = state;
+    let place = |path: &TreePath| {
+        let about = path.to_string();
+        let is_about = |outcome: &&Outcome| matches!(&outcome.became, Became::Fact(_, named) if *named == about);
+        let unknown = || Place { script: "postinst".to_owned(), line: 1 };
+        outcomes.iter().rev().find(is_about).map_or_else(unknown, |outcome| outcome.place.clone())
+    };
+    let (shipped, elsewhere): (Permissions, Permissions) =
+        std::mem::take(&mut effects.permissions).into_iter().partition(|(path, _)| world.entry(path, true).is_some());
+    effects.permissions = shipped;
+    let ships = |path: &TreePath| Effects::is_passing(path) || world.entry(path, false).is_none();
     for path in std::mem::take(&mut effects.removed) {
         // What was removed and made anew as it was, was not changed.
         let there = world.entry(&path, false);
@@ -97,7 +118,7 @@ fn check(effects: &mut Effects, unfollowed: &mut std::collections::BTreeSet<Unfo
             effects.made.remove(&path);
         } else if !ships(&path) {
             let why = "it removes or changes what a package ships".to_owned();
-            unfollowed.insert(Unfollowed { place: place(), text: path.to_string(), why });
+            unfollowed.insert(Unfollowed { place: place(&path), text: path.to_string(), why });
         }
     }
     for (path, made) in &effects.made {
@@ -105,7 +126,35 @@ fn check(effects: &mut Effects, unfollowed: &mut std::collections::BTreeSet<Unfo
             && !Effects::is_passing(path)
         {
             let why = format!("what it leaves in `{path}` is not known: {why}");
-            unfollowed.insert(Unfollowed { place: place(), text: path.to_string(), why });
+            unfollowed.insert(Unfollowed { place: place(path), text: path.to_string(), why });
         }
     }
+    let lasts =
+        |path: &TreePath, permission: &Permission| !Effects::is_passing(path) && *permission != Permission::default();
+    elsewhere.into_iter().filter(|(path, permission)| lasts(path, permission)).collect()
+}
+
+/// What became of a command, now that it is known what is left of it in the end.
+fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions) {
+    let Became::Fact(kind @ ("directory" | "file" | "link" | "permission" | "removal"), about) = &*became else {
+        return;
+    };
+    let Ok(path) = TreePath::from_absolute(about) else { return };
+    let made =
+        facts.directories.contains_key(&path) || facts.files.contains_key(&path) || facts.links.contains_key(&path);
+    let is_there = match *kind {
+        "permission" => made || facts.permissions.contains_key(&path),
+        "removal" => false,
+        _ => made,
+    };
+    if is_there {
+        return;
+    }
+    *became = if *kind == "permission" && elsewhere.contains_key(&path) {
+        Became::Elsewhere(about.clone())
+    } else if Effects::is_passing(&path) {
+        Became::Nothing("what is there does not outlive a start")
+    } else {
+        Became::Nothing("the hook itself takes it back")
+    };
 }

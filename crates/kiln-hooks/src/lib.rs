@@ -22,9 +22,10 @@ mod value;
 mod world;
 
 pub use account::{Became, Outcome, Place, Reading, Unfollowed};
+pub use debconf::{Question, templates};
 pub use hook::{Scripts, read};
 pub use world::{Seen, World};
 
 /// The version of the reading: it enters the key of whatever is made of it. Raise it when the same scripts would give
 /// other facts.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

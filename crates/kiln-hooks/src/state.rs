@@ -8,7 +8,7 @@ use kiln_model::facts::{Directory, File, FileContent, Group, Mode, Permission, S
 use kiln_model::name::AccountName;
 use kiln_model::{Facts, TreePath};
 
-use crate::account::{Outcome, Unfollowed};
+use crate::account::{Became, Outcome, Unfollowed};
 use crate::value::{Status, Value};
 
 /// A path that the hook made.
@@ -152,6 +152,15 @@ impl Effects {
 }
 
 impl State {
+    /// Takes from the account what has an effect, but for the first `count` outcomes.
+    pub fn forget_effects_after(&mut self, count: usize) {
+        let mut index = 0;
+        self.outcomes.retain(|outcome| {
+            index += 1;
+            index <= count || !matches!(outcome.became, Became::Fact(..) | Became::Trigger(_))
+        });
+    }
+
     /// What is the same however a condition went: variables that differ are not known any more.
     pub fn join(&mut self, other: &Self, why: &Rc<str>) {
         let names: BTreeSet<String> = self.variables.keys().chain(other.variables.keys()).cloned().collect();

@@ -200,6 +200,60 @@ fn alternatives_diversions_and_overrides_become_facts() {
     assert_eq!(reading.facts.permissions[&path("/usr/sbin/q")].mode, Some(Mode::new(0o4750)));
 }
 
+#[test]
+fn a_command_as_another_user_makes_what_is_that_users() {
+    let reading = followed(
+        "adduser --system --group --home /srv/u u\nsu -s /bin/sh -c 'mkdir /srv/u/a; touch /srv/u/a/b' u\nrunuser -u u -- mkdir /srv/u/c\nsu - root -c 'mkdir /srv/d'",
+    );
+    for made in ["/srv/u/a", "/srv/u/c"] {
+        let directory = &reading.facts.directories[&path(made)];
+        let names = (directory.owner.as_ref().unwrap().as_str(), directory.group.as_ref().unwrap().as_str());
+        assert_eq!(names, ("u", "u"), "{made}");
+    }
+    assert_eq!(reading.facts.files[&path("/srv/u/a/b")].owner.as_ref().unwrap().as_str(), "u");
+    assert_eq!(reading.facts.directories[&path("/srv/d")].owner, None);
+    let stranger = postinst("su somebody -c 'mkdir /srv/x'", &Table::default());
+    assert!(stranger.unfollowed[0].why.contains("in which group `somebody` is"), "{stranger:?}");
+}
+
+#[test]
+fn words_of_a_list_become_arguments() {
+    let reading = followed("printf 'a b\\n c' | xargs -r mkdir -p\nprintf '' | xargs -r mkdir");
+    assert!(reading.facts.directories.contains_key(&path("/a")) && reading.facts.directories.contains_key(&path("/c")));
+    let unknown = postinst("cat /proc/words | xargs -r mkdir", &Table::default());
+    assert!(!unknown.unfollowed.is_empty());
+}
+
+#[test]
+fn alternatives_and_shells_are_asked_and_made() {
+    let reading = followed(
+        "if ! update-alternatives --query x | grep -q y; then update-alternatives --install /usr/bin/x x /usr/bin/y 1; fi\nadd-shell /usr/bin/fish",
+    );
+    assert!(reading.facts.alternatives.contains_key(&path("/usr/bin/x")));
+    assert!(reading.facts.shells.contains(&path("/usr/bin/fish")));
+    let cut = followed(
+        "test \"$(echo conf.d/a | cut -b -7)\" = conf.d/ && touch /a\ntest \"$(echo abc | cut -c2-3)\" = bc && touch /b",
+    );
+    assert!(cut.facts.files.contains_key(&path("/a")) && cut.facts.files.contains_key(&path("/b")));
+}
+
+#[test]
+fn the_account_says_no_more_than_what_is_left_in_the_end() {
+    let reading = followed("touch /etc/a; rm /etc/a; touch /tmp/b");
+    let nothing =
+        |line: usize| reading.outcomes.iter().any(|o| o.place.line == line && matches!(o.became, Became::Nothing(_)));
+    assert!(
+        nothing(3) && !reading.outcomes.iter().any(|outcome| matches!(outcome.became, Became::Fact(..))),
+        "{reading:?}"
+    );
+    // Of a condition that is not known neither way is gone.
+    let both = postinst("if test -e /proc/x; then touch /etc/a; else touch /etc/b; fi", &Table::default());
+    assert!(!both.unfollowed.is_empty());
+    assert!(!both.outcomes.iter().any(|outcome| matches!(outcome.became, Became::Fact(..))), "{both:?}");
+    let failed = postinst("touch /etc/a\nexit 1", &Table::default());
+    assert!(!failed.outcomes.iter().any(|outcome| matches!(outcome.became, Became::Fact(..))), "{failed:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]

@@ -18,6 +18,7 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("image.json", of::<Image>("An image: images/NAME.yaml")),
         ("project.json", of::<Project>("A project: kiln.yaml")),
         ("recipe.json", of::<Recipe>("A recipe: packages/NAME/package.yaml")),
+        ("rules.json", of::<crate::rule::FileSchema>("Rules for the hooks of packages: rules/NAME.yaml")),
     ]
 }
 

@@ -120,7 +120,9 @@ fn examples_of_the_reference_are_sound() {
 
 #[test]
 fn the_reference_speaks_of_every_key() {
-    for (page, schema) in [("project", "project"), ("recipe", "recipe"), ("image", "image"), ("builders", "builder")] {
+    for (page, schema) in
+        [("project", "project"), ("recipe", "recipe"), ("image", "image"), ("builders", "builder"), ("rules", "rules")]
+    {
         let text = std::fs::read_to_string(root().join(format!("docs/reference/{page}.md"))).unwrap();
         let (_, schema) = kiln_model::schema::all().into_iter().find(|(n, _)| *n == format!("{schema}.json")).unwrap();
         let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();

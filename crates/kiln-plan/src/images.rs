@@ -17,6 +17,7 @@ use crate::action::Content;
 use crate::git::GitState;
 use crate::services::Services;
 use crate::units::{self, UnitError};
+use crate::workspace::Workspace;
 
 /// Larger files are streamed into the store, not held in memory.
 const HELD: u64 = 1 << 20;
@@ -72,7 +73,8 @@ impl ContentError {
 ///
 /// # Errors
 /// When a file or folder cannot be read.
-pub fn content(image: &Image, folder: &Path, git: &GitState, services: &Services) -> Result<Content, ContentError> {
+pub fn content(image: &Image, workspace: &Workspace, services: &Services) -> Result<Content, ContentError> {
+    let folder = &*workspace.folder;
     let session = &*services.session;
     let mut files = BTreeMap::new();
     for (path, spec) in &image.files {
@@ -106,11 +108,12 @@ pub fn content(image: &Image, folder: &Path, git: &GitState, services: &Services
         overlays,
         facts,
         replace: image.replace.iter().map(|(path, package)| (path.clone(), package.value.clone())).collect(),
-        accepted_hooks: image.hooks.keys().cloned().collect(),
+        hooks: crate::hooks::of_image(workspace, image),
+        answers: crate::hooks::answers(workspace, image),
         locale: image.locale.as_ref().map(ToString::to_string),
         time_zone: image.time_zone.as_ref().map(ToString::to_string),
         without: image.finalizers.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str().to_owned()).collect(),
-        os_release: Some(OsRelease { image: image.name.value.clone(), version: Some(git.version()) }),
+        os_release: Some(OsRelease { image: image.name.value.clone(), version: Some(workspace.git.version()) }),
     })
 }
 

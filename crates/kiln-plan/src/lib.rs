@@ -3,6 +3,7 @@
 
 pub mod action;
 pub mod git;
+pub mod hooks;
 pub mod images;
 pub mod imports;
 pub mod locking;
@@ -19,6 +20,6 @@ pub mod units;
 pub mod unknown;
 pub mod workspace;
 
-pub use plan::{ImageNodes, Plan, PlanError};
+pub use plan::{AuditError, ImageNodes, Plan, PlanError};
 pub use services::{MirrorWords, Services, ServicesError, Settings};
 pub use workspace::{LOCK_FILE, Workspace, WorkspaceError};

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use kiln_build::graph::{ActionError, Finished, Graph, GraphError, NodeId, RunOptions};
+use kiln_build::graph::{Action, ActionError, Finished, Graph, GraphError, NodeId, RunOptions};
 use kiln_build::recipe::BuildAction;
+use kiln_compose::audit::Audit;
 use kiln_compose::{AccountIds, Composition};
 use kiln_image::LayerCompression;
 use kiln_model::image::Image;
@@ -18,6 +19,7 @@ use crate::action::{ComposeAction, Composed, LayersAction};
 use crate::images::{self, ContentError};
 use crate::imports::{Imports, ImportsError};
 use crate::recipes::{RecipeError, RecipeNodes, Recipes};
+use crate::rules::Rules;
 use crate::services::Services;
 use crate::workspace::Workspace;
 
@@ -47,6 +49,17 @@ impl PlanError {
     }
 }
 
+/// Why there is no account of the hooks of an image.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// What it is made of cannot be had.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Something of it cannot be read.
+    #[error(transparent)]
+    Action(#[from] ActionError),
+}
+
 /// The nodes of an image.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageNodes {
@@ -62,6 +75,7 @@ pub struct Plan<'a> {
     graph: Graph,
     imports: Imports<'a>,
     recipes: Recipes<'a>,
+    rules: Arc<Rules>,
     locked: Arc<AccountIds>,
     images: BTreeMap<ImageName, ImageNodes>,
 }
@@ -71,13 +85,15 @@ impl<'a> Plan<'a> {
     #[must_use]
     pub fn new(workspace: &'a Workspace, lock: &'a Lock, services: &'a Services, architecture: Architecture) -> Self {
         let locked = Arc::new(images::locked_ids(lock));
+        let rules = services.rules_of(workspace);
         Self {
             workspace,
             services,
             architecture,
             graph: Graph::new(),
             imports: Imports::new(services, lock, workspace.lock_text.clone()),
-            recipes: Recipes::new(workspace, lock, services, architecture),
+            recipes: Recipes::new(workspace, lock, services, Arc::clone(&rules), architecture),
+            rules,
             locked,
             images: BTreeMap::new(),
         }
@@ -101,7 +117,7 @@ impl<'a> Plan<'a> {
             }
         }
         let (built, candidates) = self.recipes.built(&mut self.graph, &mut self.imports, roots, &parts)?;
-        let content = images::content(image, &self.workspace.folder, &self.workspace.git, self.services)?;
+        let content = images::content(image, self.workspace, self.services)?;
         let compose = self.graph.add(ComposeAction {
             name: format!("image {}", image.name),
             is_image: true,
@@ -111,7 +127,7 @@ impl<'a> Plan<'a> {
             built,
             content: Arc::new(content),
             locked: Arc::clone(&self.locked),
-            rules: Arc::clone(&self.services.rules),
+            rules: Arc::clone(&self.rules),
             records: Arc::clone(&self.services.records),
             tools: self.services.tools(),
         });
@@ -163,6 +179,20 @@ impl<'a> Plan<'a> {
         let jobs = self.services.settings.jobs;
         let options = RunOptions { jobs, connections: CONNECTIONS, keep_going, cancel: self.services.cancel.clone() };
         self.graph.run(targets, &self.services.session, reporter, &options)
+    }
+
+    /// The account of the hooks of an image: whatever it is made of is brought, and nothing is composed.
+    ///
+    /// # Errors
+    /// When a package cannot be brought or built, or a script not be read.
+    pub fn audit(&self, nodes: ImageNodes, reporter: &dyn Reporter) -> Result<Audit, AuditError> {
+        let action =
+            self.graph.action(nodes.compose).and_then(|action| (action as &dyn Any).downcast_ref::<ComposeAction>());
+        let missing = || ActionError::message("the image is not planned");
+        let action = action.ok_or_else(missing)?;
+        let finished = self.run(&Action::dependencies(action), false, reporter)?;
+        let inputs = finished.inputs(action).ok_or_else(missing)?;
+        Ok(action.audit(&self.services.session, &inputs, self.services.settings.jobs)?)
     }
 
     /// The composition of an image that ran.

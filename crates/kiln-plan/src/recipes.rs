@@ -19,7 +19,9 @@ use kiln_model::recipe::{BuildVars, OutwardLinks, Recipe, Source, SourceKind};
 use kiln_model::{Architecture, PackageName, PackageRef, PartName};
 
 use crate::action::{Built, ComposeAction, Content, DebianUnpacker, MemberNode, TestAction};
+use crate::hooks;
 use crate::imports::{self, Imports, ImportsError, PinnedBy};
+use crate::rules::Rules;
 use crate::services::Services;
 use crate::units::{self, UnitError};
 use crate::workspace::Workspace;
@@ -95,6 +97,10 @@ pub struct Recipes<'a> {
     workspace: &'a Workspace,
     lock: &'a Lock,
     services: &'a Services,
+    /// The rules that stand for hooks.
+    rules: Arc<Rules>,
+    /// What the project says of the hooks of packages in every environment.
+    content: Arc<Content>,
     architecture: Architecture,
     nodes: BTreeMap<String, RecipeNodes>,
     /// Environments by what they are composed of: recipes that need the same share one.
@@ -105,9 +111,16 @@ pub struct Recipes<'a> {
 impl<'a> Recipes<'a> {
     /// For the recipes of a project.
     #[must_use]
-    pub fn new(workspace: &'a Workspace, lock: &'a Lock, services: &'a Services, architecture: Architecture) -> Self {
+    pub fn new(
+        workspace: &'a Workspace,
+        lock: &'a Lock,
+        services: &'a Services,
+        rules: Arc<Rules>,
+        architecture: Architecture,
+    ) -> Self {
         let (nodes, environments, sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { workspace, lock, services, architecture, nodes, environments, sources }
+        let content = Arc::new(Content { hooks: hooks::of_project(workspace), ..Content::default() });
+        Self { workspace, lock, services, rules, content, architecture, nodes, environments, sources }
     }
 
     /// The nodes of one recipe with its options decided.
@@ -176,9 +189,9 @@ impl<'a> Recipes<'a> {
             members,
             candidates,
             built,
-            content: Arc::new(Content::default()),
+            content: Arc::clone(&self.content),
             locked: Arc::default(),
-            rules: Arc::clone(&self.services.rules),
+            rules: Arc::clone(&self.rules),
             records: Arc::clone(&self.services.records),
             tools: self.services.tools(),
         });
@@ -247,11 +260,11 @@ impl<'a> Recipes<'a> {
             members: members.to_vec(),
             candidates: candidates.to_vec(),
             built: built.to_vec(),
-            content: Arc::new(Content::default()),
+            content: Arc::clone(&self.content),
             // Ids that nothing declares follow from the names alone. The lock's would make every environment anew for
             // each id that an image adds.
             locked: Arc::default(),
-            rules: Arc::clone(&self.services.rules),
+            rules: Arc::clone(&self.rules),
             records: Arc::clone(&self.services.records),
             tools: self.services.tools(),
         });

@@ -20,6 +20,7 @@ use kiln_store::{OpenError, OpenOptions, Session, SessionError, Store};
 use crate::records::Records;
 use crate::rules::Rules;
 use crate::tools::ToolPlace;
+use crate::workspace::Workspace;
 
 /// What the world around Kiln says, as values.
 #[derive(Debug, Clone)]
@@ -167,6 +168,13 @@ impl Services {
         let git = Arc::new(Git::new(settings.environment.clone()));
         let records = Arc::new(Records::new(Arc::clone(&session)));
         Ok(Self { settings, store, session, records, fetcher, work, git, rules, cancel: Cancel::new() })
+    }
+
+    /// The rules for a project: its own go first.
+    #[must_use]
+    pub fn rules_of(&self, workspace: &Workspace) -> Arc<Rules> {
+        let own = &workspace.project.rules;
+        if own.is_empty() { Arc::clone(&self.rules) } else { Arc::new(self.rules.with(own)) }
     }
 
     /// What finalizers run their tools with.

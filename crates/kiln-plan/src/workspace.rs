@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use kiln_model::diagnostic::Diagnostics;
 use kiln_model::project::{
-    FileKind, Files, IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, ProjectPath, parse_project_tree, wanted_files,
+    FileKind, Files, IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, ProjectPath, RULES, parse_project_tree,
+    wanted_files,
 };
 
 use crate::git::{self, GitError, GitState};
@@ -130,7 +131,7 @@ impl Workspace {
 /// The texts of the files that make a project, by path.
 fn read_texts(folder: &Path) -> Result<Vec<(String, String)>, WorkspaceError> {
     let mut paths = vec![PROJECT_FILE.to_owned(), "kiln.yml".to_owned()];
-    for (below, deep) in [(PACKAGES, true), (IMAGES, false), ("builders", false)] {
+    for (below, deep) in [(PACKAGES, true), (IMAGES, false), ("builders", false), (RULES, false)] {
         let entries = match std::fs::read_dir(folder.join(below)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -72,6 +72,8 @@ pub enum Command {
     Show(cmd::show::Show),
     /// Say why a path is in an image
     Why(cmd::why::Why),
+    /// Say what every hook of an image's packages would have done, and what became of it
+    Audit(cmd::audit::Audit),
     /// Remove from the store what nothing needs any more
     Gc(cmd::gc::Gc),
     /// Check every byte of the store, and mend what can be had again

@@ -202,6 +202,9 @@ impl Context {
         let lock = parsed.map_err(|faults| self.diagnostics(&faults))?;
         let stale = Wanted::of(workspace, services).stale(workspace, &lock);
         if stale.is_empty() {
+            if let Some(faults) = kiln_plan::hooks::of_nothing(workspace, &lock) {
+                return Err(self.diagnostics(&faults));
+            }
             return match pins::check(workspace, services, &lock, text) {
                 Ok(()) => Ok(lock),
                 Err(_) if refresh => self.refresh_lock(workspace, services),

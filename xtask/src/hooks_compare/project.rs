@@ -142,10 +142,13 @@ impl<'a> Project<'a> {
     }
 }
 
-/// The packages that Kiln's messages say can be accepted: `hooks: { debian:NAME: { accept: "why" } }`.
+/// The packages that Kiln's messages say can be accepted: `debian:NAME: { accept: "WHY" }`.
 fn not_understood(messages: &str) -> BTreeSet<String> {
-    let entries = messages.split("hooks: { debian:").skip(1);
-    entries.filter_map(|entry| Some(entry.split_once(": { ")?.0.to_owned())).collect()
+    let mut before: Vec<&str> = messages.split(": { accept:").collect();
+    // Behind the last of them is nothing that can be accepted.
+    before.pop();
+    let names = before.iter().filter_map(|text| Some(text.rsplit_once("debian:")?.1));
+    names.filter(|name| !name.contains(char::is_whitespace)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -155,7 +158,7 @@ mod tests {
     #[test]
     fn packages_whose_hooks_are_not_understood_are_read_from_the_hint() {
         let said = "warning: hooks of `debian:a` ...\n   hint: declare it, or accept it: `hooks: { debian:a: { accept: \"why\" } }`\n\
-                    hint: `hooks: { debian:libstdc++6: { accept: \"why\" } }`\n";
+                    hint: say why:\n  hooks:\n    debian:libstdc++6: { accept: \"WHY\" }\n";
         assert_eq!(not_understood(said), BTreeSet::from(["a".to_owned(), "libstdc++6".to_owned()]));
         assert_eq!(not_understood("error: no such package"), BTreeSet::new());
     }

@@ -76,7 +76,7 @@ pub fn members(files: &[PathBuf], objects: &MemoryObjects) -> Vec<Member> {
             let mut record = package.into_record("debian".parse().unwrap()).unwrap();
             record.tree = tree.id();
             let analysis = Arc::new(analyse(&tree, objects).unwrap());
-            prepare(record, tree, &rules, objects).unwrap().with_analysis(analysis)
+            prepare(record, tree, &rules).with_analysis(analysis)
         })
         .collect()
 }

@@ -35,6 +35,17 @@ fn number(text: &str) -> Result<u32, Stuck> {
     text.parse().map_err(|_| Stuck(format!("`{text}` is no number of a user or group").into()))
 }
 
+/// add-shell(8): a program that may be a login shell.
+pub(super) fn add_shell(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    for word in call.arguments.known()? {
+        let shell = path(word)?;
+        evaluator.effect(Became::Fact("shell", shell.to_string()), |effects| {
+            effects.facts.shells.insert(shell);
+        });
+    }
+    Done::quietly()
+}
+
 const ADDUSER: &[&str] = &[
     "--system",
     "--group",

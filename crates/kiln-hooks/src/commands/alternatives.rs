@@ -8,6 +8,7 @@ use kiln_model::facts::{Alternative, Slave};
 use super::{Call, Done, Outcome, Stuck, stuck};
 use crate::account::Became;
 use crate::evaluate::Evaluator;
+use crate::value::{Status, Value};
 
 fn path(text: &str) -> Result<TreePath, Stuck> {
     crate::paths::tree(text).ok_or_else(|| Stuck(format!("`{text}` is no path of an image").into()))
@@ -47,6 +48,12 @@ pub(super) fn update_alternatives(evaluator: &mut Evaluator<'_>, call: &Call<'_>
         ["--remove" | "--remove-all" | "--auto" | "--set-selections", ..] => {
             evaluator.note(Became::Nothing("a fresh system has no alternative to remove"));
             Done::quietly()
+        }
+        // What another package's hook would have made is not there. What this one made is decided later.
+        ["--query" | "--display" | "--list", name]
+            if !evaluator.state.effects.facts.alternatives.values().any(|own| own.name.as_deref() == Some(*name)) =>
+        {
+            Ok(Done { status: Status::Known(2), output: Value::empty() })
         }
         ["--query" | "--display" | "--list" | "--get-selections", ..] => {
             Done::unknown("which alternatives there are is decided later")

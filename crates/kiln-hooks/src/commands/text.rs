@@ -89,6 +89,11 @@ fn input(evaluator: &Evaluator<'_>, files: &[&str]) -> Value {
     text
 }
 
+/// Does a file say something of a running machine? What it says cannot be known, nor that it is not there.
+fn is_of_machine(file: &str) -> bool {
+    file.starts_with("/proc/") || file.starts_with("/sys/")
+}
+
 /// The words that are no options.
 fn operands(arguments: Arguments<'_>) -> Result<Vec<&str>, Stuck> {
     Ok(arguments.known()?.into_iter().filter(|word| *word == "-" || !word.starts_with('-')).collect())
@@ -100,6 +105,9 @@ pub(super) fn cat(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         Err(Stuck(why)) => return Done::unknown(why),
     };
     for file in &files {
+        if is_of_machine(file) {
+            return Done::unknown(format!("`{file}` is of the machine, not of the image"));
+        }
         if evaluator.seen(file, true).is_none() && !matches!(*file, "-" | "/dev/null") {
             return Ok(Done { status: Status::FAILURE, output: Value::empty() });
         }
@@ -136,6 +144,9 @@ pub(super) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     flags.extend(if call.name == "fgrep" { Some('F') } else { None });
     if let Some(flag) = flags.chars().find(|flag| !"qsFEPvxiowcl".contains(*flag)) {
         return Done::unknown(format!("`grep -{flag}` is not followed"));
+    }
+    if let Some(file) = rest.iter().find(|file| is_of_machine(file)) {
+        return Done::unknown(format!("`{file}` is of the machine, not of the image"));
     }
     if let [file] = rest[..]
         && evaluator.seen(file, true).is_none()
@@ -260,10 +271,25 @@ pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
 /// `cut -d C -f N`.
 pub(super) fn cut(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let Ok(words) = call.arguments.known() else { return Done::unknown("what `cut` takes is not known") };
-    let options = super::options::Options::read(&words, &["-d=", "-f=", "-s"])?;
+    let options = super::options::Options::read(&words, &["-d=", "-f=", "-s", "-b=", "-c="])?;
     let Value::Known(text) = input(evaluator, &options.operands) else {
         return Done::unknown("what `cut` reads is not known");
     };
+    if let Some(range) = options.get(&["-b", "-c"]) {
+        let number = |text: &str, open: usize| if text.is_empty() { Ok(open) } else { text.parse() };
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        let (Ok(from), Ok(to)) = (number(from, 1), number(to, usize::MAX)) else {
+            return Done::unknown("this range of `cut` is not followed");
+        };
+        if !text.is_ascii() {
+            return Done::unknown("`cut` of what is not ASCII is not followed");
+        }
+        let line = |line: &str| {
+            let end = to.min(line.len());
+            format!("{}\n", line.get(from.saturating_sub(1)..end).unwrap_or_default())
+        };
+        return Done::prints(text.lines().map(line).collect::<String>());
+    }
     let mark = options.get(&["-d"]).unwrap_or("\t");
     let Some(Ok(field)) = options.get(&["-f"]).map(str::parse::<usize>) else {
         return Done::unknown("these fields of `cut` are not followed");
@@ -328,7 +354,7 @@ pub(super) fn other(_: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let changes = match call.name {
         "perl" => words.clone().any(|word| word.starts_with("-") && word.contains('i')),
         "find" => words.clone().any(|word| word.starts_with("-exec") || word == "-delete"),
-        "xargs" | "tee" => true,
+        "tee" => true,
         "openssl" => words.clone().any(|word| word.starts_with("-out")),
         _ => false,
     };

@@ -157,6 +157,21 @@ impl Evaluator<'_> {
         self.calls -= 1;
     }
 
+    /// A text, as a shell of its own would follow it: nothing of its variables and functions is left.
+    pub fn shell(&mut self, text: &str) {
+        if self.calls >= MOST_CALLS {
+            return self.unfollowed("texts evaluate each other without end".into());
+        }
+        self.calls += 1;
+        self.subshell(|evaluator| {
+            evaluator.state.arguments.clear();
+            evaluator.state.functions.clear();
+            evaluator.state.errexit = false;
+            evaluator.text_as_commands(&text.into())
+        });
+        self.calls -= 1;
+    }
+
     /// What the shell does itself. None when the name is of something else.
     fn builtin(&mut self, name: &str, arguments: &[Value]) -> Option<Flow> {
         let first = arguments.first();

@@ -24,6 +24,7 @@ pub use system::{Locale, TimeZone};
 
 use crate::diagnostic::Spanned;
 use crate::facts::Mode;
+use crate::hooks::{Answers, HooksWords};
 use crate::name::AccountName;
 use crate::project::ProjectPath;
 use crate::recipe::Switches;
@@ -57,9 +58,12 @@ pub struct Image {
     /// Which package's file is taken where several have a different one.
     #[schemars(default)]
     pub replace: BTreeMap<TreePath, Spanned<PackageRef>>,
-    /// Packages whose hooks are known to do nothing that matters here.
-    #[schemars(with = "Option<BTreeMap<PackageRef, Acceptance>>")]
-    pub hooks: BTreeMap<PackageRef, Spanned<Acceptance>>,
+    /// What becomes of hooks that Kiln cannot follow, by package. Before what the project says.
+    #[schemars(with = "Option<BTreeMap<PackageRef, crate::hooks::WordSchema>>")]
+    pub hooks: HooksWords,
+    /// Answers to the questions that packages ask when they are installed, by package and question.
+    #[schemars(with = "Option<BTreeMap<PackageRef, BTreeMap<String, String>>>")]
+    pub answers: Answers,
     /// The language of the system: `de_DE.UTF-8`.
     pub locale: Option<Locale>,
     /// The time zone of the system: `Europe/Berlin`; `Etc/UTC` if nothing is said.
@@ -124,12 +128,4 @@ pub struct Overlay {
     /// The highest wins; 0 by default.
     #[schemars(default)]
     pub priority: i32,
-}
-
-/// Why a package's hooks may be left untranslated.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct Acceptance {
-    /// The reason.
-    pub accept: String,
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::finalizer;
-use super::{Acceptance, FileContent, FileSpec, Format, Image, ImagePackage, Locale, Output, Overlay, Run, TimeZone};
+use super::{FileContent, FileSpec, Format, Image, ImagePackage, Locale, Output, Overlay, Run, TimeZone};
 use crate::diagnostic::{Place, Problem, Spanned};
+use crate::hooks;
 use crate::name::AccountName;
 use crate::project::{ProjectPath, read_switches, reject_doubles};
 use crate::recipe::{Declarer, Switches, mode, read_by_path, read_facts};
@@ -26,7 +27,8 @@ pub fn read(
     // Followed by now; asked for here so that it is a known key.
     let _ = fields.entry("extends");
     let (packages, files, overlays) = (fields.take("packages"), fields.take("files"), fields.take("overlays"));
-    let (facts, replace, hooks) = (fields.take("facts"), fields.take("replace"), fields.take("hooks"));
+    let (facts, replace, words) = (fields.take("facts"), fields.take("replace"), fields.take("hooks"));
+    let answers = fields.take("answers").and_then(|node| hooks::read_answers(reader, node));
     let locale = fields.take("locale").and_then(|node| reader.parse::<Locale>(node));
     let time_zone = fields.take("time-zone").and_then(|node| reader.parse::<TimeZone>(node));
     let finalizers = fields.take("finalizers").and_then(|node| finalizer::read(reader, node));
@@ -52,8 +54,7 @@ pub fn read(
     let trees: Vec<Spanned<ProjectPath>> = overlays.iter().map(|overlay| overlay.tree.clone()).collect();
     reject_doubles(reader, &trees);
     let replace = replace.and_then(|node| read_by_path(reader, node, |_, value| reader.parse::<PackageRef>(value)));
-    let hooks = hooks
-        .and_then(|node| reader.table(node, |key, value| Some(Spanned::new(acceptance(reader, value)?, key.place))));
+    let words = words.and_then(|node| hooks::read_words(reader, node));
     let run = run.and_then(|node| Run::read(reader, &scope, node));
     let outputs = outputs.and_then(|node| reader.each(node, |item| Output::read(reader, item)));
     let outputs = outputs.unwrap_or_else(|| vec![Output::standard(Format::Oci)]);
@@ -79,7 +80,8 @@ pub fn read(
         facts: declared.facts,
         units: declared.units,
         replace: replace.unwrap_or_default(),
-        hooks: hooks.unwrap_or_default(),
+        hooks: words.unwrap_or_default(),
+        answers: answers.unwrap_or_default(),
         locale: locale.map(|locale| locale.value),
         time_zone: time_zone.map(|zone| zone.value),
         finalizers: finalizers.unwrap_or_default(),
@@ -150,14 +152,6 @@ fn overlay(reader: &Reader<'_>, node: &Node) -> Option<Overlay> {
     fields.finish();
     let priority = priority.and_then(|node| reader.number::<i32>(node)).unwrap_or(0);
     Some(Overlay { tree: reader.parse(tree?)?, priority })
-}
-
-fn acceptance(reader: &Reader<'_>, node: &Node) -> Option<Acceptance> {
-    let mut fields = reader.map(node, "an accepted hook")?;
-    let accept = fields.require("accept");
-    fields.refuse("map", "mapping hooks");
-    fields.finish();
-    Some(Acceptance { accept: reader.line(accept?)? })
 }
 
 /// The shape of a package of an image.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Project, ProjectPath};
 use crate::diagnostic::{Place, Problem, Spanned};
+use crate::hooks::HooksWords;
 use crate::image::{FileContent, Image};
 use crate::recipe::{GitLocation, Recipe, SourceKind, Switches};
 use crate::yaml::{Reader, did_you_mean};
@@ -81,6 +82,7 @@ pub(super) fn check(
 
 impl Check<'_, '_> {
     fn project(&self) {
+        self.hooks(&self.project.hooks);
         for origin in self.project.origins.values() {
             let Some(keyring) = origin.value.keyring() else { continue };
             // Alpine's keys are a file each, and may be a folder of them.
@@ -152,10 +154,34 @@ impl Check<'_, '_> {
         }
         image.overlays.iter().for_each(|overlay| self.file(&overlay.tree, FileKind::Folder, "overlay"));
         image.replace.values().for_each(|package| self.reference(package));
-        for (package, acceptance) in &image.hooks {
-            self.reference(&Spanned::new(package.clone(), acceptance.place));
+        self.hooks(&image.hooks);
+        for (package, word) in &image.hooks {
+            if let Some(other) = self.project.hooks.get(package).filter(|other| *other == word) {
+                let problem =
+                    Problem::new(word.place, format!("the project says the same of the hooks of `{package}`"));
+                self.reader.report(problem.related(other.place, "here").hint("take one of them out"));
+            }
+        }
+        for (package, answers) in &image.answers {
+            let Some(first) = answers.values().map(|answer| answer.place).min() else { continue };
+            self.reference(&Spanned::new(package.clone(), first));
             if let PackageRef::Recipe(name) = package {
-                self.reader.wrong(acceptance.place, format!("`{name}` is built here, and has no hooks"));
+                self.reader.wrong(first, format!("`{name}` is built here, and asks no questions"));
+            }
+        }
+    }
+
+    fn hooks(&self, words: &HooksWords) {
+        for (package, word) in words {
+            self.reference(&Spanned::new(package.clone(), word.place));
+            match package {
+                PackageRef::Recipe(name) => {
+                    self.reader.wrong(word.place, format!("`{name}` is built here, and has no hooks"));
+                }
+                PackageRef::Essential(_) => {
+                    self.reader.wrong(word.place, "hooks are spoken of package by package");
+                }
+                PackageRef::Origin(..) => {}
             }
         }
     }

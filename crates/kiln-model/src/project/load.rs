@@ -9,6 +9,7 @@ use crate::builder::{self, Builder, Builders};
 use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Place, Problem, Sources, Spanned};
 use crate::image::{self, Image, ImageFile};
 use crate::recipe::{self, Recipe};
+use crate::rule::{self, RuleFile};
 use crate::template::read_variables;
 use crate::yaml::{Node, Reader, Scalars, Value, did_you_mean, merge, parse_into};
 use crate::{ImageName, PackageName};
@@ -19,6 +20,8 @@ pub const PROJECT_FILE: &str = "kiln.yaml";
 pub const PACKAGES: &str = "packages";
 /// The folder of images.
 pub const IMAGES: &str = "images";
+/// The folder of the project's own rules for hooks.
+pub const RULES: &str = "rules";
 /// The folder of the project's own builders.
 const BUILDERS: &str = "builders";
 const RECIPE_FILE: &str = "package.yaml";
@@ -40,6 +43,8 @@ pub struct LoadedProject {
     pub images: BTreeMap<ImageName, Image>,
     /// The builders: those shipped, and the project's own.
     pub builders: Builders,
+    /// The project's own rules for hooks, by file.
+    pub rules: Vec<RuleFile>,
     /// The texts, for errors that are found later.
     pub sources: Sources,
 }
@@ -58,6 +63,7 @@ enum Role<'p> {
     Recipe(&'p str),
     Image(&'p str),
     Builder,
+    Rules,
     /// Nearly one of these: it would be overlooked in silence.
     Misnamed(String),
 }
@@ -77,7 +83,8 @@ fn role(path: &str) -> Option<Role<'_>> {
         }
         (IMAGES, Some(file), None, _) if file.ends_with(".yaml") => Some(Role::Image(file)),
         (BUILDERS, Some(file), None, _) if file.ends_with(".yaml") => Some(Role::Builder),
-        (folder @ (IMAGES | BUILDERS), Some(file), None, _) if is_yaml(file) => {
+        (RULES, Some(file), None, _) if file.ends_with(".yaml") => Some(Role::Rules),
+        (folder @ (IMAGES | BUILDERS | RULES), Some(file), None, _) if is_yaml(file) => {
             Some(Role::Misnamed(format!("{folder}/{}aml", &file[..file.len() - 2])))
         }
         _ => None,
@@ -100,6 +107,8 @@ struct Parsed {
     recipes: BTreeMap<String, Node>,
     images: Vec<ImageFile>,
     builders: Vec<Node>,
+    /// By path.
+    rules: Vec<(String, Node)>,
 }
 
 /// Reads a project from the texts of its files; `files` says what else there is.
@@ -145,6 +154,7 @@ pub fn parse_project_tree<'a>(
             }
             Role::Image(name) => parsed.images.push(ImageFile { name: name.to_owned(), node }),
             Role::Builder => parsed.builders.push(node),
+            Role::Rules => parsed.rules.push((path.to_owned(), node)),
             Role::Misnamed(_) => {}
         }
     }
@@ -157,10 +167,11 @@ pub fn parse_project_tree<'a>(
     let reader = Reader::new(&sources);
     problems.into_iter().for_each(|problem| reader.report(problem));
     let read = read_all(&reader, &parsed, shipped, files);
+    let rules = parsed.rules.iter().filter_map(|(path, node)| rule::read(&reader, node, path)).collect();
     let problems = reader.take_problems();
     match read {
         Some((project, builders, recipes, images)) if problems.is_empty() => {
-            Ok(LoadedProject { project, recipes, images, builders, sources })
+            Ok(LoadedProject { project, recipes, images, builders, rules, sources })
         }
         _ => Err(sources.diagnostics(problems)),
     }

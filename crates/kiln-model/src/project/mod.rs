@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 pub use check::{FileKind, Files};
-pub use load::{IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, parse_project_tree, wanted_files};
+pub use load::{IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, RULES, parse_project_tree, wanted_files};
 pub use origin::{ApkOrigin, DebOrigin, IndexSignatures, MaxAge, MaxAgeError, Origin};
 pub use path::ProjectPath;
 pub use wanted::{Variant, WantedSource, WantedTarget};
 
 use crate::diagnostic::{Place, Problem, Spanned};
+use crate::hooks::{self, HooksWords};
 use crate::recipe::Switches;
 use crate::template::read_variables;
 use crate::yaml::{Fields, Node, Reader};
@@ -45,6 +46,9 @@ pub struct Project {
     /// What every source build has, besides its own `needs`.
     #[schemars(default)]
     pub environment: Vec<Spanned<PackageRef>>,
+    /// What becomes of hooks that Kiln cannot follow, by package, in every image and every build environment.
+    #[schemars(with = "Option<BTreeMap<PackageRef, crate::hooks::WordSchema>>")]
+    pub hooks: HooksWords,
     /// Options of recipes, switched for the whole project. An image's own word comes after.
     #[schemars(default)]
     pub options: BTreeMap<PackageName, Spanned<Switches>>,
@@ -60,6 +64,7 @@ impl Project {
         let (format, name, origins) = (fields.require("kiln"), fields.require("name"), fields.take("origins"));
         let (architectures, environment) = (fields.take("architectures"), fields.take("environment"));
         let (options, variables) = (fields.take("options"), fields.take("variables"));
+        let words = fields.take("hooks").and_then(|node| hooks::read_words(reader, node));
         fields.refuse("caches", "sharing packages through caches");
         fields.finish();
         let format = format.and_then(|node| {
@@ -96,6 +101,7 @@ impl Project {
             origins: origins.unwrap_or_default(),
             architectures,
             environment,
+            hooks: words.unwrap_or_default(),
             options: options.unwrap_or_default(),
             variables: variables.map(|node| read_variables(reader, node)).unwrap_or_default(),
         })

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
 use kiln_build::package::{TREE, recipes_needed, record_object};
+use kiln_compose::audit::Audit;
 use kiln_compose::closure::TreeAnalysis;
 use kiln_compose::{
-    AccountIds, Composition, ImageFile, LayerName, Member, OsRelease, Overlay, closure, compose, prepare,
+    AccountIds, Answer, Composition, ImageFile, LayerName, Member, OsRelease, Overlay, Request, Said, closure, compose,
+    prepare,
 };
 use kiln_model::{
-    ActionKey, Architecture, Facts, KeyBuilder, ObjectId, ObjectSource, OriginName, PackageName, PackageRecord,
-    PackageRef, PartName, Reporter, TreeId, TreePath,
+    ActionKey, Architecture, Facts, HooksWord, KeyBuilder, ObjectId, ObjectSource, OriginName, PackageName,
+    PackageRecord, PackageRef, PartName, Reporter, TreeId, TreePath,
 };
 use kiln_store::{ActionResult, Session};
 use serde::{Deserialize, Serialize};
@@ -63,8 +65,10 @@ pub struct Content {
     pub facts: Facts,
     /// Which package wins a path that several claim.
     pub replace: BTreeMap<TreePath, PackageRef>,
-    /// Packages whose hooks are accepted as not translated.
-    pub accepted_hooks: BTreeSet<PackageRef>,
+    /// What is said of the hooks of packages: all that a build environment has of this.
+    pub hooks: BTreeMap<PackageRef, Said>,
+    /// Answers to the questions of packages.
+    pub answers: BTreeMap<PackageRef, BTreeMap<String, Answer>>,
     /// The system's language.
     pub locale: Option<String>,
     /// The system's time zone.
@@ -314,9 +318,37 @@ impl ComposeAction {
             };
             let record_id = record_object(result, part.as_ref())?;
             let tree = session.tree(record.tree).map_err(hinted(kiln_store::TreeError::hint))?;
-            let member = prepare(record, tree, self.rules.set(), session).map_err(ActionError::new)?;
+            let member = prepare(record, tree, self.rules.set());
             Ok((record_id, member.with_analysis(Arc::new(analysis))))
         })
+    }
+
+    /// What is composed.
+    fn request(&self, members: Vec<Member>) -> Request {
+        let mut request = Request { members, ..Request::new(self.architecture) };
+        let content = &*self.content;
+        request.files = content.files.clone();
+        request.overlays = content.overlays.clone();
+        request.facts = content.facts.clone();
+        request.replace = content.replace.clone();
+        request.hooks = content.hooks.clone();
+        request.answers = content.answers.clone();
+        request.locale = content.locale.clone();
+        request.time_zone = content.time_zone.clone();
+        request.without = content.without.clone();
+        request.os_release = content.os_release.clone();
+        request.locked = (*self.locked).clone();
+        request
+    }
+
+    /// The account of the hooks of what would be composed.
+    ///
+    /// # Errors
+    /// When a package cannot be read.
+    pub fn audit(&self, session: &Session, inputs: &Inputs, jobs: NonZeroUsize) -> Result<Audit, ActionError> {
+        let members = self.load(session, inputs, jobs)?.into_iter().map(|(_, member)| member).collect();
+        let request = self.request(members);
+        kiln_compose::audit::audit(&request, session).map_err(ActionError::new)
     }
 
     /// Composes, without keeping anything but objects.
@@ -331,22 +363,11 @@ impl ComposeAction {
         jobs: NonZeroUsize,
     ) -> Result<(Composition, Composed), ActionError> {
         let (record_ids, members): (Vec<ObjectId>, Vec<Member>) = self.load(session, inputs, jobs)?.into_iter().unzip();
+        let request = self.request(members);
         let place = if self.is_image { "the image" } else { "the environment" };
-        let imported: Vec<&PackageRecord> = members.iter().map(|m| &m.record).filter(|r| r.origin.is_some()).collect();
+        let records = request.members.iter().map(|member| &member.record);
+        let imported: Vec<&PackageRecord> = records.filter(|record| record.origin.is_some()).collect();
         relations::verify(&imported, place).map_err(hinted(relations::RelationsError::hint))?;
-        let mut request = kiln_compose::Request::new(self.architecture);
-        request.members = members;
-        let content = &*self.content;
-        request.files = content.files.clone();
-        request.overlays = content.overlays.clone();
-        request.facts = content.facts.clone();
-        request.replace = content.replace.clone();
-        request.accepted_hooks = content.accepted_hooks.clone();
-        request.locale = content.locale.clone();
-        request.time_zone = content.time_zone.clone();
-        request.without = content.without.clone();
-        request.os_release = content.os_release.clone();
-        request.locked = (*self.locked).clone();
         let tools = Tools { place: &self.tools, session, reporter, subject: &self.name };
         let composition =
             compose(&request, session, session, &tools).map_err(hinted(kiln_compose::ComposeError::hint))?;
@@ -460,7 +481,20 @@ impl Action for ComposeAction {
         key = key.list("overlays", overlays);
         key = key.field("facts", content.facts.canonical());
         key = key.list("replace", content.replace.iter().map(|(path, package)| format!("{path}\0{package}")));
-        key = key.list("accepted", content.accepted_hooks.iter().map(ToString::to_string));
+        // Where it is said, and why, is for people: what it comes to is not.
+        key = key.list(
+            "hooks",
+            content.hooks.iter().map(|(package, said)| match &said.word {
+                HooksWord::Accept { .. } => format!("{package}\0accept"),
+                HooksWord::Replace { facts, .. } => {
+                    format!("{package}\0replace\0{}", String::from_utf8_lossy(&facts.canonical()))
+                }
+            }),
+        );
+        let answers =
+            content.answers.iter().flat_map(|(package, list)| list.iter().map(move |answer| (package, answer)));
+        key =
+            key.list("answers", answers.map(|(package, (name, answer))| format!("{package}\0{name}\0{}", answer.text)));
         key = key.list("locale", &content.locale).list("time-zone", &content.time_zone);
         key = key.list("without", &content.without);
         let release = content.os_release.as_ref();

@@ -1,5 +1,6 @@
 //! One file a command: its arguments, its help, what it does.
 
+pub mod audit;
 pub mod build;
 pub mod fsck;
 pub mod gc;

@@ -155,7 +155,7 @@ fn a_script_that_nothing_translates_is_told_with_what_to_write() {
     publish(&world, &[busybox(), odd]);
     kiln(&project, &["lock"]).done();
     project.commit();
-    kiln(&project, &["build", "web"]).said(&["alpine:odd", ".post-install", "mknod /dev/odd c 1 2", "hooks:"]);
+    kiln(&project, &["build", "web"]).failed(1, &["alpine:odd", ".post-install:2", "mknod /dev/odd c 1 2", "hooks:"]);
     let accepted = "hooks: { 'alpine:odd': { accept: a test } }\n";
     project.image("web", &format!("packages: [alpine:busybox, alpine:odd]\n{accepted}"));
     project.commit();

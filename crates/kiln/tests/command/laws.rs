@@ -53,7 +53,10 @@ fn law_1_no_hook_runs() {
     let project = world.project("p");
     project.image("web", "packages: [debian:hooked, debian:toolbox]\n");
     project.lock();
-    project.kiln(&["build"]).done().said(&["warning", "hooked", "postinst"]);
+    project
+        .kiln(&["build"])
+        .failed(1, &["debian:hooked", "postinst:3", "hooks:\n", "debian:hooked: { accept: \"WHY\" }"]);
+    project.edit("images/web.yaml", "packages:", "hooks: { debian:hooked: { accept: It is a trap } }\npackages:");
     let root = project.built("web");
     assert!(root.join("usr/share/hooked").exists() && !root.join("usr/share/hook-ran").exists());
     assert!(!std::path::Path::new("/tmp/kiln-hook-ran").exists());
@@ -61,11 +64,14 @@ fn law_1_no_hook_runs() {
     project.edit("kiln.yaml", "[debian:build-essential]", "[debian:build-essential, debian:hooked]");
     project.recipe("tool", "build: { steps: [ { run: 'test ! -e /usr/share/hook-ran; test -e /usr/share/hooked; mkdir {{ out }}/usr' } ] }\n");
     project.lock();
-    project.kiln(&["build", "tool"]).done();
-    // Once it is said that the hook does not matter, nothing warns of it.
-    project.image("web", "packages: [debian:hooked]\nhooks: { debian:hooked: { accept: It is a trap } }\n");
-    project.lock();
-    project.kiln(&["build"]).done().did_not_say(&["warning"]);
+    project.kiln(&["build", "tool"]).failed(1, &["debian:hooked", "postinst:3", "kiln.yaml"]);
+    // Once it is said that the hook does not matter, in the project, the environment is made.
+    project.edit(
+        "kiln.yaml",
+        "environment:",
+        "hooks: { debian:hooked: { accept: It is the same trap } }\nenvironment:",
+    );
+    project.kiln(&["build", "tool"]).done().did_not_say(&["warning"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod world;
 
 mod alpine;
+mod auditing;
 mod bad_input;
 mod building;
 mod composing;
