@@ -11,12 +11,12 @@ use fixture::{Recipe, Sample};
 use kiln_image::{LayerCompression, layer, outputs};
 
 const GOLDEN: &str = "\
-image.layer/1
-zstd base 1.0 sha256:8d6fd98c264b5b3b7baaa2040dcc408242c4c963f56ea3bf0533f0707cc8a22d
+image.layer/2
+zstd base 1.0 sha256:5b23e6c13158694a889fff96dafb7a69ab7adf8322a45b53ee4d165b769b3b28
 zstd tools 1.0 sha256:5bbc20b285d31edb50e4e504c25c2a9cfcbd87a2606f39f76f025f8a760bcd78
 zstd files 1.0 sha256:7fecfa278b8dbf48491f4480bcd4052af0962095782bbdd2104a39e527a96683
 zstd stamp 1.0 sha256:80272c7c8dc00379776b8c66288cc5077cc361d3829cd923ba472e0fe4de4a67
-zstd manifest sha256:081605e58d388088cfd748ca5cb1434d8ad0b4ecd8e2f75dcc1f08c06b2d81a8
+zstd manifest sha256:8a87b280158e66601bddac1acc97eb0a3e2d3aa6245be56d63bb040ce65a0c95
 gzip base 1.0 sha256:4644fbcea91c4dcf05a71ccf299b9f2fa2a2f3dd7428fac6de42bccb76ede217
 gzip tools 1.0 sha256:812e831a1387a1f42a7630d92c1ccddcec81d7d482288c8d3bcb125cb12a0c7d
 gzip files 1.0 sha256:fe9fc080f324c42cd83ebc844de3e70e7be1b33fed5b8beea45c2637b8d9b317

@@ -131,7 +131,8 @@ impl World<'_> {
                 self.make_upper(plan, &mut made, &volume.target);
             }
         }
-        plan.mount("overlay", "/new", NO_DEVICES, "lowerdir=lower,upperdir=upper,workdir=work,userxattr");
+        let layers = "lowerdir=lower,upperdir=upper,workdir=work,userxattr";
+        plan.mount_overlay_with_set_user_id("/new", NO_DEVICES, layers);
     }
 
     /// Makes a directory and those above it in the upper side, with the modes that they have in the image.
@@ -217,14 +218,18 @@ impl World<'_> {
             plan.on_entry(Step::NewSession);
         }
         plan.on_entry(Step::FileModeMask(0o022));
+        // No `no_new_privs`: `su`, and every service that checks passwords with a set-user-id helper, is of use in a
+        // container. What such a program gains is bounded, and is inside the container's user namespace. The filter comes
+        // while there is the privilege to install it.
+        plan.on_entry(Step::BoundCapabilities(ROOT_CAPABILITIES));
+        plan.on_entry(Step::Confine(Filter::confined()));
         if self.identities.may_set_groups() {
             let groups = self.account.groups.iter().copied().filter(|g| self.identities.has_group(*g)).collect();
             plan.on_entry(Step::SupplementaryGroups(groups));
         }
         let capabilities = if self.account.uid == 0 { ROOT_CAPABILITIES } else { 0 };
         plan.on_entry(Step::Become { uid: self.account.uid, gid: self.account.gid });
-        plan.on_entry(Step::KeepCapabilities(capabilities));
-        plan.on_entry(Step::Confine(Filter::confined()));
+        plan.on_entry(Step::HoldCapabilities(capabilities));
     }
 
     fn environment(&self) -> Vec<(String, String)> {

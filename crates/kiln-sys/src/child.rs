@@ -133,6 +133,8 @@ pub(crate) fn perform(step: &Step) -> Result<(), Errno> {
             }
         }
         Step::KeepCapabilities(kept) => keep_capabilities(*kept),
+        Step::BoundCapabilities(kept) => bound_capabilities(*kept),
+        Step::HoldCapabilities(kept) => hold_capabilities(*kept),
         Step::Confine(filter) => {
             let program =
                 libc::sock_fprog { len: filter.program.len() as u16, filter: filter.program.as_ptr().cast_mut() };
@@ -251,19 +253,25 @@ struct CapabilityData {
 
 const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
-fn keep_capabilities(kept: u64) -> Result<(), Errno> {
-    // SAFETY: these calls take numbers, and the last one structures of the documented layout that live until it returns.
-    unsafe {
-        for capability in 0..64 {
-            if kept & (1 << capability) == 0 {
-                match done(libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0)) {
-                    // Past the last one this kernel knows, or there is no privilege left to drop it with: the sets below
-                    // and no-new-privileges hold then.
-                    Err(libc::EINVAL | libc::EPERM) => {}
-                    other => other?,
-                }
+/// Takes away what a program may ever gain from a file.
+fn bound_capabilities(kept: u64) -> Result<(), Errno> {
+    for capability in 0..64 {
+        if kept & (1 << capability) == 0 {
+            // SAFETY: takes numbers.
+            match done(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }) {
+                // Past the last one that this kernel knows.
+                Err(libc::EINVAL) => break,
+                other => other?,
             }
         }
+    }
+    Ok(())
+}
+
+/// Takes away what this process has now.
+fn hold_capabilities(kept: u64) -> Result<(), Errno> {
+    // SAFETY: the calls take structures of the documented layout that live until they return.
+    unsafe {
         let header = CapabilityHeader { version: CAPABILITY_VERSION, process: 0 };
         let mut data = [CapabilityData { effective: 0, permitted: 0, inheritable: 0 }; 2];
         check(libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()))?;
@@ -272,9 +280,19 @@ fn keep_capabilities(kept: u64) -> Result<(), Errno> {
             half.effective = half.permitted;
             half.inheritable = 0;
         }
-        check(libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()))?;
-        done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        check(libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr())).map(|_| ())
     }
+}
+
+fn keep_capabilities(kept: u64) -> Result<(), Errno> {
+    match bound_capabilities(kept) {
+        // There is no privilege left to take it away with: the sets and no-new-privileges hold then.
+        Err(libc::EPERM) => {}
+        other => other?,
+    }
+    hold_capabilities(kept)?;
+    // SAFETY: takes numbers.
+    done(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 }
 
 /// Becomes the command. Returns only when that failed: the phase (1: a step, 2: directory, 3: program), the step and why.

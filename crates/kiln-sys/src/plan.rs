@@ -174,7 +174,11 @@ pub enum Step {
     },
     /// Keeps only the capabilities of this bit set, for good, and never gains one from a file.
     KeepCapabilities(u64),
-    /// Installs a system call filter, for good.
+    /// Takes the others out of what this process and its children may ever gain from a file, for good. What it has stays.
+    BoundCapabilities(u64),
+    /// Keeps only these now. A program with set-user-id, or capabilities of its own, may gain what the bound leaves.
+    HoldCapabilities(u64),
+    /// Installs a system call filter, for good. Without [`Step::KeepCapabilities`] before it, it needs `CAP_SYS_ADMIN`.
     Confine(Filter),
 }
 
@@ -202,7 +206,9 @@ impl fmt::Display for Step {
             Self::FixedAddresses => write!(f, "fix the address layout"),
             Self::SupplementaryGroups(_) => write!(f, "set the supplementary groups"),
             Self::Become { uid, gid } => write!(f, "become user {uid} and group {gid}"),
-            Self::KeepCapabilities(_) => write!(f, "drop capabilities"),
+            Self::KeepCapabilities(_) | Self::BoundCapabilities(_) | Self::HoldCapabilities(_) => {
+                write!(f, "drop capabilities")
+            }
             Self::Confine(_) => write!(f, "install the system call filter"),
         }
     }
@@ -269,6 +275,13 @@ impl Plan {
     /// Cuts the mounts off from this machine's.
     pub fn make_private(&mut self) {
         self.prepare.push(Step::MakePrivate);
+    }
+
+    /// Mounts an overlay whose set-user-id programs have effect, within what [`Step::BoundCapabilities`] leaves and, as
+    /// everywhere here, inside this user namespace.
+    pub fn mount_overlay_with_set_user_id(&mut self, target: impl AsRef<OsStr>, attributes: u64, options: &str) {
+        let (kind, target, options) = (self.text("overlay"), self.text(target), self.text(options));
+        self.prepare.push(Step::Mount { kind, target, attributes, options });
     }
 
     /// Mounts a new file system, always without set-user-id programs.
@@ -422,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mount_refuses_set_user_id_programs() {
+    fn a_mount_refuses_set_user_id_programs() {
         let mut plan = plan();
         plan.mount("tmpfs", "/tmp", 0, "");
         assert!(matches!(plan.preparation(), [Step::Mount { attributes, .. }] if attributes & libc::MS_NOSUID != 0));
