@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::linker_cache;
+use super::{linker_cache, manual_index};
 
 /// Names of ids, from a tree's own files.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +64,8 @@ pub enum Meaning {
     ByteCode,
     /// `ld.so.cache`: its libraries in their order.
     LinkerCache,
+    /// man-db's `index.db`: what it says of each page, but for the page's time stamp.
+    ManualIndex,
 }
 
 impl Meaning {
@@ -78,6 +80,7 @@ impl Meaning {
             "line set" => Self::LineSet,
             "byte-code" => Self::ByteCode,
             "linker cache" => Self::LinkerCache,
+            "manual index" => Self::ManualIndex,
             _ => return None,
         })
     }
@@ -89,8 +92,12 @@ impl Meaning {
             let code = bytes.get(16..).map(|code| [&bytes[..4], code].concat());
             return code.unwrap_or_else(|| bytes.to_vec());
         }
-        if self == Self::LinkerCache {
-            return linker_cache::libraries(bytes).map_or_else(|| bytes.to_vec(), String::into_bytes);
+        // What cannot be read has no meaning but its bytes.
+        let or_bytes = |read: Option<String>| read.map_or_else(|| bytes.to_vec(), String::into_bytes);
+        match self {
+            Self::LinkerCache => return or_bytes(linker_cache::libraries(bytes)),
+            Self::ManualIndex => return or_bytes(manual_index::pages(bytes)),
+            _ => {}
         }
         let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
         let mut lines: Vec<String> = text.lines().map(|line| self.line(line, accounts)).collect();

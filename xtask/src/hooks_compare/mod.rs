@@ -8,6 +8,7 @@ mod compare;
 mod hooked;
 mod linker_cache;
 mod listing;
+mod manual_index;
 mod meaning;
 mod packages;
 mod pattern;
