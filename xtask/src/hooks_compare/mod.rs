@@ -6,6 +6,7 @@
 
 mod compare;
 mod hooked;
+mod keystore;
 mod linker_cache;
 mod listing;
 mod manual_index;
