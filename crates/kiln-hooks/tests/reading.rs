@@ -309,7 +309,8 @@ fn a_module_of_apache_is_enabled_with_what_it_depends_on() {
         ("/etc/apache2/mods-available/status.conf", ""),
         ("/etc/apache2/sites-available/000-default.conf", ""),
     ]);
-    let script = "a2enmod -m -q auth_basic\na2enmod -q status\na2ensite 000-default\na2enmod absent || a2enmod one || true";
+    let script =
+        "a2enmod -m -q auth_basic\na2enmod -q status\na2ensite 000-default\na2enmod absent || a2enmod one || true";
     let reading = postinst(script, &world);
     assert_eq!(reading.unfollowed, []);
     let links: Vec<String> = reading.facts.links.iter().map(|(at, target)| format!("{at} {target}")).collect();

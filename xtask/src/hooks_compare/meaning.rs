@@ -113,7 +113,9 @@ impl Meaning {
         let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
         let mut lines: Vec<String> = text.lines().map(|line| self.line(line, accounts)).collect();
         match self {
-            Self::TrailingBlanks => lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1)),
+            Self::TrailingBlanks => {
+                lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1))
+            }
             Self::Uncommented => lines.retain(|line| !line.starts_with('#')),
             _ => lines.sort(),
         }

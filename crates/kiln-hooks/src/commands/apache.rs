@@ -50,7 +50,8 @@ fn one(evaluator: &mut Evaluator<'_>, kind: &str, suffix: &str, name: &str, dept
                 return Ok(false);
             }
         }
-        let enabled = |other: &&str| evaluator.seen(&format!("{CONFIGURATION}/mods-enabled/{other}.load"), false).is_some();
+        let enabled =
+            |other: &&str| evaluator.seen(&format!("{CONFIGURATION}/mods-enabled/{other}.load"), false).is_some();
         if said(&text, "Conflicts:").any(|other| enabled(&other)) {
             return Ok(false);
         }
