@@ -45,6 +45,7 @@ pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Optio
         tree: &tree,
         source,
         packages: &packages,
+        members: &request.members,
         answers: &answers,
         architecture: request.architecture,
         skeleton: None,
@@ -175,6 +176,7 @@ struct Image<'a> {
     tree: &'a Dir,
     source: &'a dyn ObjectSource,
     packages: &'a BTreeMap<&'a str, &'a str>,
+    members: &'a [Member],
     answers: &'a BTreeMap<&'a str, &'a str>,
     architecture: Architecture,
     skeleton: Option<&'a Facts>,
@@ -215,6 +217,10 @@ fn seen(entry: &Entry) -> Seen {
     }
 }
 
+fn is_deb(member: &Member, name: &str) -> bool {
+    member.record.relations.syntax == ArchiveKind::Deb && member.record.name.as_str() == name
+}
+
 impl World for Image<'_> {
     fn entry(&self, path: &TreePath, follow: bool) -> Option<Seen> {
         self.at(path, follow).map(seen).or_else(|| self.declared(path))
@@ -242,6 +248,11 @@ impl World for Image<'_> {
 
     fn package(&self, name: &str) -> Option<String> {
         self.packages.get(name).map(|version| (*version).to_owned())
+    }
+
+    fn files(&self, package: &str) -> Option<Vec<TreePath>> {
+        let member = self.members.iter().find(|member| is_deb(member, package))?;
+        Some(member.tree.walk().map(|(path, _)| path).collect())
     }
 
     fn answer(&self, question: &str) -> Option<String> {
@@ -288,6 +299,11 @@ impl World for Before<'_> {
 
     fn package(&self, name: &str) -> Option<String> {
         self.image.package(name)
+    }
+
+    fn files(&self, package: &str) -> Option<Vec<TreePath>> {
+        let own = self.others.iter().any(|member| std::ptr::eq(&*member.tree, self.own) && is_deb(member, package));
+        if own { None } else { self.image.files(package) }
     }
 
     fn answer(&self, question: &str) -> Option<String> {

@@ -45,6 +45,7 @@ const fn nothing(package: &'static str, trigger: &'static str, why: &'static str
 
 const RUNNING: &str = "tells a running service that its configuration changed";
 const UPGRADE: &str = "restarts a service after an upgrade";
+const CONFIGURED: &str = "the hook that is read makes the same of all dictionaries of the image";
 const COMPILED: &str = "the finalizer `dictionaries` tells the user itself";
 
 /// Every trigger that is known, by package.
@@ -92,6 +93,8 @@ pub const TABLE: &[Served] = &[
         "/usr/share/postgresql",
         "looks for dictionaries of hunspell, whose folders it waits for too",
     ),
+    nothing("postgresql-common", "/usr/share/hunspell", CONFIGURED),
+    nothing("postgresql-common", "/usr/share/myspell/dicts", CONFIGURED),
     nothing("procps", "/usr/lib/sysctl.d", "the machine reads the settings when it boots"),
     nothing("rsyslog", "/etc/rsyslog.d", RUNNING),
     by("sgml-base", "/etc/sgml", "sgml-catalogs"),

@@ -60,6 +60,32 @@ fn account_files_hold_no_date_and_no_open_password() {
 }
 
 #[test]
+fn an_account_that_nobody_is_ever_to_log_in_as_is_expired() {
+    let objects = MemoryObjects::default();
+    let a = member(&objects, "a", &[("/usr/lib/sysusers.d/a.conf", "u! shut 500\nu open 501\n")]);
+    let composition = composed(&request(vec![a]), &objects);
+    let shadow = text(&composition, &objects, "/etc/shadow");
+    assert!(shadow.contains("shut:*::0:99999:7::1:\n") && shadow.contains("open:*::0:99999:7:::\n"), "{shadow}");
+}
+
+#[test]
+fn lists_of_dictionaries_for_editors_are_empty_where_there_are_none_and_absent_where_there_are() {
+    let objects = MemoryObjects::default();
+    let program = ("/usr/sbin/update-default-wordlist", "#!/none\n");
+    let list = path("/var/cache/dictionaries-common/emacsen-ispell-default.el");
+    let jed = path("/var/cache/dictionaries-common/jed-ispell-dicts.sl");
+    let there = |entries: &[(&str, &str)]| {
+        let tree = composed(&request(vec![member(&objects, "a", entries)]), &objects).tree;
+        (tree.get(&list).is_some(), tree.get(&jed).is_some())
+    };
+    let of = |class: &str| format!("/var/lib/dictionaries-common/{class}/x");
+    let record = "Language: x\nHash-Name: x\n";
+    assert_eq!(there(&[program]), (true, true));
+    assert_eq!(there(&[program, (&of("aspell"), record)]), (true, false));
+    assert_eq!(there(&[program, (&of("ispell"), record)]), (false, false));
+}
+
+#[test]
 fn the_images_own_account_files_are_added_to_and_their_passwords_stay() {
     let objects = MemoryObjects::default();
     let a = declare(member(&objects, "a", &[]), r#"{ "users": { "web": { "id": 500 } } }"#);

@@ -253,3 +253,16 @@ fn every_kernel_and_every_icon_theme_has_a_command_of_its_own() {
     );
     assert_eq!(requests[0].writable, [path("/usr/lib/modules/6.1"), path("/usr/lib/modules/6.2")]);
 }
+
+#[test]
+fn the_hardware_database_may_not_be_written_to() {
+    let objects = MemoryObjects::default();
+    let udev = member(
+        &objects,
+        "udev",
+        &[("/usr/bin/systemd-hwdb", "#!/usr/bin/sh\n"), SHELL, ("/usr/lib/udev/hwdb.d/a.hwdb", "a")],
+    );
+    let tools = StandIn::writing(&objects, &[("/usr/lib/udev/hwdb.bin", "database")]);
+    let composition = with(&request(vec![udev]), &objects, &tools).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!(composition.tree.get(&path("/usr/lib/udev/hwdb.bin")).unwrap().meta().mode, 0o444);
+}

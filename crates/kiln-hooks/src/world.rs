@@ -39,6 +39,9 @@ pub trait World {
     /// The version of a package that is in the image.
     fn package(&self, name: &str) -> Option<String>;
 
+    /// The paths that a package ships, sorted; none when it is not there.
+    fn files(&self, package: &str) -> Option<Vec<TreePath>>;
+
     /// The answer that the image gives to a question of debconf.
     fn answer(&self, question: &str) -> Option<String>;
 

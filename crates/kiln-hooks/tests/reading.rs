@@ -47,6 +47,10 @@ impl World for Table {
         (name == "there").then(|| "2.0".to_owned())
     }
 
+    fn files(&self, package: &str) -> Option<Vec<TreePath>> {
+        (package == "there").then(|| self.0.keys().filter_map(|path| TreePath::from_absolute(path).ok()).collect())
+    }
+
     fn answer(&self, question: &str) -> Option<String> {
         (question == "p/answered").then(|| "image".to_owned())
     }
@@ -262,4 +266,84 @@ proptest! {
     ) {
         let _ = postinst(&script, &Table::default());
     }
+}
+
+#[test]
+fn what_a_login_group_is_says_the_user_that_the_hook_makes() {
+    let world = Table::with(&[("/var/lib/p/state", ""), ("/var/lib/q/state", "")]);
+    let reading = postinst(
+        "adduser --system --no-create-home one\nadduser --system --group --no-create-home two\n\
+         chown one: /var/lib/p\nchown two: /var/lib/q",
+        &world,
+    );
+    assert_eq!(reading.unfollowed, []);
+    let group = |path: &str| {
+        let path = TreePath::from_absolute(path).unwrap();
+        let permission = reading.facts.permissions.get(&path).or_else(|| reading.elsewhere.get(&path)).unwrap();
+        permission.group.as_ref().unwrap().to_string()
+    };
+    assert_eq!((group("/var/lib/p"), group("/var/lib/q")), ("nogroup".to_owned(), "two".to_owned()));
+}
+
+#[test]
+fn the_files_of_a_package_are_those_that_it_ships() {
+    let world = Table::with(&[("/usr/share/p/man/man1/a.1.gz", "a"), ("/usr/share/p/man/man7/B.7.gz", "b")]);
+    let script = "MANS=$(dpkg -L there absent 2>/dev/null | grep -E 'man/.*\\.[1-9](\\.gz)?$' | grep -v a.1.gz) || true\n\
+                  SLAVES=$(for man in $MANS; do T=$(echo $man | sed -e 's/p\\/man/man/'); \
+                  echo -n \" --slave $T ${man##*/} $man\"; done)\n\
+                  update-alternatives --install /usr/share/man/man1/a.1.gz a.1.gz /usr/share/p/man/man1/a.1.gz 10 $SLAVES";
+    let reading = postinst(script, &world);
+    assert_eq!(reading.unfollowed, []);
+    let alternative = reading.facts.alternatives.values().next().unwrap();
+    let slaves: Vec<String> = alternative.slaves.iter().map(|(at, slave)| format!("{at} {}", slave.to)).collect();
+    assert_eq!(slaves, ["/usr/share/man/man7/B.7.gz /usr/share/p/man/man7/B.7.gz"]);
+}
+
+#[test]
+fn a_module_of_apache_is_enabled_with_what_it_depends_on() {
+    let world = Table::with(&[
+        ("/etc/apache2/mods-available/auth_basic.load", "# Depends: authn_core\nLoadModule auth_basic_module x\n"),
+        ("/etc/apache2/mods-available/authn_core.load", "LoadModule authn_core_module x\n"),
+        ("/etc/apache2/mods-available/one.load", "# Conflicts: authn_core\n"),
+        ("/etc/apache2/mods-available/status.load", ""),
+        ("/etc/apache2/mods-available/status.conf", ""),
+        ("/etc/apache2/sites-available/000-default.conf", ""),
+    ]);
+    let script =
+        "a2enmod -m -q auth_basic\na2enmod -q status\na2ensite 000-default\na2enmod absent || a2enmod one || true";
+    let reading = postinst(script, &world);
+    assert_eq!(reading.unfollowed, []);
+    let links: Vec<String> = reading.facts.links.iter().map(|(at, target)| format!("{at} {target}")).collect();
+    assert_eq!(
+        links,
+        [
+            "/etc/apache2/mods-enabled/auth_basic.load ../mods-available/auth_basic.load",
+            "/etc/apache2/mods-enabled/authn_core.load ../mods-available/authn_core.load",
+            "/etc/apache2/mods-enabled/status.conf ../mods-available/status.conf",
+            "/etc/apache2/mods-enabled/status.load ../mods-available/status.load",
+            "/etc/apache2/sites-enabled/000-default.conf ../sites-available/000-default.conf",
+        ]
+    );
+}
+
+#[test]
+fn dictionaries_for_postgresql_are_those_of_hunspell_that_need_no_conversion() {
+    let utf8 = [
+        ("/usr/share/hunspell/en_US.aff", "SET UTF-8\n"),
+        ("/usr/share/hunspell/en_US.dic", "1\na\n"),
+        ("/usr/share/hunspell/alone.aff", "SET UTF-8\n"),
+        ("/usr/lib/postgresql/17/bin/psql", ""),
+        ("/usr/share/postgresql/17/tsearch_data/english.stop", ""),
+    ];
+    let reading = postinst("pg_updatedicts", &Table::with(&utf8));
+    assert_eq!(reading.unfollowed, []);
+    let files: Vec<String> = reading.facts.files.keys().map(ToString::to_string).collect();
+    assert_eq!(files, ["/var/cache/postgresql/dicts/en_us.affix", "/var/cache/postgresql/dicts/en_us.dict"]);
+    let links: Vec<&str> = reading.facts.links.keys().map(TreePath::as_str).collect();
+    assert_eq!(
+        links,
+        ["usr/share/postgresql/17/tsearch_data/en_us.affix", "usr/share/postgresql/17/tsearch_data/en_us.dict"]
+    );
+    let latin = [("/usr/share/hunspell/de.aff", "SET ISO8859-1\n"), ("/usr/share/hunspell/de.dic", "1\na\n")];
+    assert_eq!(postinst("pg_updatedicts", &Table::with(&latin)).unfollowed.len(), 1);
 }

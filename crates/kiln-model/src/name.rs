@@ -129,10 +129,10 @@ name! {
     |t| starts_alphanumeric(t, |b| matches!(b, b'-' | b'_')) && !t.bytes().any(|b| b.is_ascii_uppercase())
 }
 name! {
-    /// A user or group, by the rule that `useradd` and systemd share.
-    AccountName, "a user's or group's name", "lower-case letters, digits and `- _`, beginning with a letter or `_`, at most 31",
-    |t| t.len() <= 31 && t.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+    /// A user or group, by the strict rule of systemd. Debian has some with capitals, such as `Debian-exim`.
+    AccountName, "a user's or group's name", "letters, digits and `- _`, beginning with a letter or `_`, at most 31",
+    |t| t.len() <= 31 && t.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// A machine architecture, under Debian's name for it.
@@ -281,6 +281,7 @@ mod tests {
         }
         assert!("Web".parse::<ImageName>().is_err());
         assert!("_apt".parse::<AccountName>().is_ok());
+        assert!("Debian-exim".parse::<AccountName>().is_ok());
         assert!("9p".parse::<AccountName>().is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::linker_cache;
+use super::{keystore, linker_cache, manual_index};
 
 /// Names of ids, from a tree's own files.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +64,14 @@ pub enum Meaning {
     ByteCode,
     /// `ld.so.cache`: its libraries in their order.
     LinkerCache,
+    /// man-db's `index.db`: what it says of each page, but for the page's time stamp.
+    ManualIndex,
+    /// Java's keystore: its certificates by name.
+    Keystore,
+    /// A cache of fontconfig, but for the time stamp of the folder that it is for.
+    FontCache,
+    /// Lines that are no comments.
+    Uncommented,
 }
 
 impl Meaning {
@@ -78,6 +86,10 @@ impl Meaning {
             "line set" => Self::LineSet,
             "byte-code" => Self::ByteCode,
             "linker cache" => Self::LinkerCache,
+            "manual index" => Self::ManualIndex,
+            "keystore" => Self::Keystore,
+            "font cache" => Self::FontCache,
+            "no comments" => Self::Uncommented,
             _ => return None,
         })
     }
@@ -89,13 +101,23 @@ impl Meaning {
             let code = bytes.get(16..).map(|code| [&bytes[..4], code].concat());
             return code.unwrap_or_else(|| bytes.to_vec());
         }
-        if self == Self::LinkerCache {
-            return linker_cache::libraries(bytes).map_or_else(|| bytes.to_vec(), String::into_bytes);
+        // What cannot be read has no meaning but its bytes.
+        let or_bytes = |read: Option<String>| read.map_or_else(|| bytes.to_vec(), String::into_bytes);
+        match self {
+            Self::LinkerCache => return or_bytes(linker_cache::libraries(bytes)),
+            Self::ManualIndex => return or_bytes(manual_index::pages(bytes)),
+            Self::Keystore => return or_bytes(keystore::certificates(bytes)),
+            Self::FontCache => return without_time(bytes),
+            _ => {}
         }
         let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
         let mut lines: Vec<String> = text.lines().map(|line| self.line(line, accounts)).collect();
-        if self != Self::TrailingBlanks {
-            lines.sort();
+        match self {
+            Self::TrailingBlanks => {
+                lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1))
+            }
+            Self::Uncommented => lines.retain(|line| !line.starts_with('#')),
+            _ => lines.sort(),
         }
         lines.join("\n").into_bytes()
     }
@@ -118,6 +140,9 @@ impl Meaning {
             (Self::Shadow, 3..) => {
                 fields[1] = password(&fields[1]);
                 fields[2] = "day".to_owned();
+                if fields.get(3..6).is_some_and(|age| age == ["0", "99999", "7"]) {
+                    fields[3..6].fill(String::new());
+                }
             }
             (Self::GroupShadow, 4..) => {
                 fields[1] = password(&fields[1]);
@@ -139,6 +164,15 @@ fn is_handed_out(id: u32) -> bool {
 /// A password, all those that no password fits being one: adduser, systemd-sysusers and base-passwd each write another.
 fn password(field: &str) -> String {
     if matches!(field, "*" | "!" | "!*" | "!!") { "*".to_owned() } else { field.to_owned() }
+}
+
+/// The head of a cache of fontconfig (`fcint.h`) ends with the seconds and nanoseconds of its folder's time stamp.
+fn without_time(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if let Some(time) = bytes.get_mut(48..64) {
+        time.fill(0);
+    }
+    bytes
 }
 
 fn sorted(members: &str) -> String {
@@ -185,7 +219,10 @@ mod tests {
         for fits in ["", "$y$j9T$salt$hash", "!$y$j9T$salt$hash"] {
             assert!(!same(Meaning::Shadow, ("a:!:20000::::::", ""), (&format!("a:{fits}:20000::::::"), "")), "{fits}");
         }
-        assert!(!same(Meaning::Shadow, ("a:!:20000::::::", ""), ("a:!:20000:0:99999:7:::", "")));
+        assert!(same(Meaning::Shadow, ("a:!:20000::::::", ""), ("a:!:20000:0:99999:7:::", "")), "neither ages");
+        for ages in ["a:!:20000:0:90:7:::", "a:!:20000:0:99999:7::1:", "a:!:20000:1:99999:7:::"] {
+            assert!(!same(Meaning::Shadow, ("a:!:20000::::::", ""), (ages, "")), "{ages}");
+        }
     }
 
     #[test]
@@ -193,6 +230,23 @@ mod tests {
         assert!(same(Meaning::TrailingBlanks, ("auth x \nauth y\n", ""), ("auth x\nauth y\t\n", "")));
         assert!(!same(Meaning::TrailingBlanks, ("auth x\nauth y", ""), ("auth y\nauth x", "")));
         assert!(same(Meaning::LineSet, ("x\ny", ""), ("y\nx\n", "")));
+        assert!(same(Meaning::TrailingBlanks, ("x\n\ny\n", ""), ("x\n\ny\n\n", "")));
+        assert!(!same(Meaning::TrailingBlanks, ("x\n\ny\n", ""), ("x\ny\n", "")));
+        assert!(same(Meaning::Uncommented, ("# one\nx\ny", ""), ("# two\n# three\nx\ny\n", "")));
+        assert!(!same(Meaning::Uncommented, ("x\ny", ""), ("y\nx", "")));
+    }
+
+    #[test]
+    fn of_a_font_cache_only_the_time_stamp_in_its_head_is_left_out() {
+        let accounts = Accounts::default();
+        let with = |at: usize| {
+            let mut bytes = [0; 80];
+            bytes[at] = 1;
+            Meaning::FontCache.of(&bytes, &accounts)
+        };
+        assert_eq!(with(48), with(63));
+        assert_ne!(with(47), with(48));
+        assert_ne!(with(64), with(48));
     }
 
     #[test]

@@ -6,8 +6,10 @@
 
 mod compare;
 mod hooked;
+mod keystore;
 mod linker_cache;
 mod listing;
+mod manual_index;
 mod meaning;
 mod packages;
 mod pattern;

@@ -14,7 +14,7 @@ use kiln_model::{Digest, ObjectId, ObjectSource};
 use kiln_store::{OpenOptions, Store};
 
 use crate::bench::web::{commit, repository, write};
-use crate::process::{Outcome, run};
+use crate::process::{Outcome, output, run};
 
 const PROJECT: &str = "\
 kiln: 1
@@ -93,7 +93,7 @@ impl<'a> Project<'a> {
         let mut accepted = BTreeSet::new();
         loop {
             self.image(&accepted)?;
-            commit(&self.folder)?;
+            self.commit()?;
             let mut command = self.command("build");
             let output = command.args(["--quiet", "--output", "tar"]).stdin(Stdio::null()).output();
             let output = output.map_err(|error| format!("cannot run kiln: {error}"))?;
@@ -109,6 +109,12 @@ impl<'a> Project<'a> {
                 return Err(format!("`kiln build` failed:\n{said}"));
             }
         }
+    }
+
+    /// Commits what is new, if anything is.
+    fn commit(&self) -> Outcome {
+        let changes = output(Command::new("git").arg("-C").arg(&self.folder).args(["status", "--porcelain"]))?;
+        if changes.trim().is_empty() { Ok(()) } else { commit(&self.folder) }
     }
 
     /// The file of a package, out of Kiln's store.

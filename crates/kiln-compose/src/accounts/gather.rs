@@ -53,6 +53,7 @@ struct DraftUser {
     summary: Option<String>,
     home: Option<String>,
     shell: Option<String>,
+    expired: bool,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +139,7 @@ impl Draft {
                     summary: Some(line.summary),
                     home: Some(line.home),
                     shell: Some(line.shell),
+                    expired: false,
                 };
                 self.users.insert(line.name, user);
             }
@@ -205,6 +207,7 @@ impl Draft {
                 summary: value(declared.summary),
                 home: value(declared.home),
                 shell: value(declared.shell),
+                expired: false,
             };
             self.users.insert(name.clone(), user);
             return Ok(());
@@ -238,14 +241,14 @@ impl Draft {
             warnings.extend(faults.into_iter().map(|(line, why)| format!("`{path}` line {line} is left out: {why}")));
             for declaration in declared {
                 match declaration {
-                    Sysuser::User { name, uid, group, summary, home, shell } => {
+                    Sysuser::User { name, uid, group, summary, home, shell, expired } => {
                         let user = self.users.entry(name).or_insert_with(|| {
                             let (gid, group) = match group {
                                 None => (None, None),
                                 Some(GroupChoice::Number(gid)) => (Some(gid), None),
                                 Some(GroupChoice::Name(name)) => (None, Some(name)),
                             };
-                            DraftUser { uid, gid, group, ..DraftUser::default() }
+                            DraftUser { uid, gid, group, expired, ..DraftUser::default() }
                         });
                         user.summary = user.summary.take().or(summary);
                         user.home = user.home.take().or(home).or_else(|| Some("/".to_owned()));
@@ -311,6 +314,7 @@ impl Draft {
             summary: Some((*summary).to_owned()),
             home: Some((*home).to_owned()),
             shell: Some(shell.to_owned()),
+            expired: false,
         };
         self.users.insert(name, user);
         true
@@ -442,6 +446,7 @@ impl Draft {
                 summary: or(user.summary, ""),
                 home: or(user.home, "/nonexistent"),
                 shell: or(user.shell, "/usr/sbin/nologin"),
+                expired: user.expired,
             };
             for (field, value) in [("summary", &resolved.summary), ("home", &resolved.home), ("shell", &resolved.shell)]
             {

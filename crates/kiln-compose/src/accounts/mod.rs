@@ -37,6 +37,8 @@ pub struct ResolvedUser {
     pub home: String,
     /// Login shell.
     pub shell: String,
+    /// Is the account expired, so that nobody logs in by any way? `u!` of sysusers.d(5).
+    pub expired: bool,
 }
 
 /// A group with its number.

@@ -87,6 +87,8 @@ pub(super) enum Sysuser {
         summary: Option<String>,
         home: Option<String>,
         shell: Option<String>,
+        /// `u!`: nobody is ever to log in as it, by no way at all.
+        expired: bool,
     },
     Group {
         name: AccountName,
@@ -139,7 +141,7 @@ fn sysuser(text: &str) -> Result<Option<Sysuser>, String> {
     };
     let number = |text: &str| text.parse::<u32>().map_err(|_| format!("`{text}` is not a number"));
     match words.first().map(String::as_str) {
-        Some("u" | "u!") => {
+        Some(kind @ ("u" | "u!")) => {
             let (uid, group) = match word(2) {
                 None => (None, None),
                 // The number of an existing file's owner: no file has one before the image is composed.
@@ -156,7 +158,8 @@ fn sysuser(text: &str) -> Result<Option<Sysuser>, String> {
                 },
             };
             let text = |place: usize| word(place).map(str::to_owned);
-            Ok(Some(Sysuser::User { name: name(1)?, uid, group, summary: text(3), home: text(4), shell: text(5) }))
+            let (summary, home, shell) = (text(3), text(4), text(5));
+            Ok(Some(Sysuser::User { name: name(1)?, uid, group, summary, home, shell, expired: kind == "u!" }))
         }
         Some("g") => {
             let gid = word(2).filter(|id| !id.starts_with('/')).map(number).transpose()?;
@@ -205,7 +208,8 @@ mod tests {
                     group: None,
                     summary: Some("nginx worker".into()),
                     home: Some("/var/lib/nginx".into()),
-                    shell: Some("/bin/sh".into())
+                    shell: Some("/bin/sh".into()),
+                    expired: false,
                 },
                 Sysuser::User {
                     name: name("sshd"),
@@ -213,7 +217,8 @@ mod tests {
                     group: Some(GroupChoice::Name(name("nogroup"))),
                     summary: None,
                     home: None,
-                    shell: None
+                    shell: None,
+                    expired: true,
                 },
                 Sysuser::Group { name: name("input"), gid: None },
                 Sysuser::Member { user: name("nginx"), group: name("adm") },

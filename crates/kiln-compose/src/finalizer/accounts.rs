@@ -29,7 +29,11 @@ pub(super) fn run(context: &mut FinalizeContext<'_>) -> Result<(), FinalizeError
         let _ = writeln!(group_lines, "{name}:x:{}:{members}", group.gid);
         gshadow_lines.insert(name.as_str().to_owned(), format!("{name}:*::{members}"));
     }
-    let shadow_lines = users.iter().map(|(name, _)| (name.as_str().to_owned(), format!("{name}:*::0:99999:7:::")));
+    let shadow_lines = users.iter().map(|(name, user)| {
+        // The second day of 1970, as systemd-sysusers(8) has it: no way to log in is left, a key of SSH neither.
+        let expires = if user.expired { "1" } else { "" };
+        (name.as_str().to_owned(), format!("{name}:*::0:99999:7::{expires}:"))
+    });
     let user_order: Vec<&str> = users.iter().map(|(name, _)| name.as_str()).collect();
     let group_order: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
     let shadow = keep(context, &fixed("etc/shadow"), shadow_lines.collect(), &user_order)?;

@@ -26,11 +26,27 @@ pub(super) fn dpkg(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         ["--print-architecture"] => Done::prints(format!("{}\n", evaluator.world.architecture())),
         ["--print-foreign-architectures"] => Done::quietly(),
         ["-s" | "--status" | "-l" | "--list", package] => Done::says(installed(evaluator, package)),
-        ["-L" | "--listfiles", ..] => Done::unknown("which files a package has is not followed"),
+        ["-L" | "--listfiles", ref packages @ ..] => files(evaluator, packages),
         [word, ..] if word.starts_with("--assert-") || word.starts_with("--validate-") => Done::quietly(),
         ["-S" | "--search", ..] => Done::unknown("which package has a file is not followed"),
         _ => stuck(format!("`dpkg {}` is not followed", words.join(" "))),
     }
+}
+
+/// The paths of packages, those that are not there being passed over with a failure at the end.
+fn files(evaluator: &Evaluator<'_>, packages: &[&str]) -> Outcome {
+    let mut text = String::new();
+    let mut all = true;
+    for package in packages {
+        match evaluator.world.files(package.split(':').next().unwrap_or(package)) {
+            Some(paths) => {
+                text.push_str("/.\n");
+                paths.iter().for_each(|path| text.push_str(&format!("{path}\n")));
+            }
+            None => all = false,
+        }
+    }
+    Ok(Done { status: Status::of(all), output: Value::Known(text) })
 }
 
 fn installed(evaluator: &Evaluator<'_>, package: &str) -> bool {

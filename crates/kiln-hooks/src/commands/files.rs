@@ -62,6 +62,27 @@ fn make_directory(evaluator: &mut Evaluator<'_>, path: &TreePath, mode: Option<M
     make(evaluator, path, Made { mode, ..Made::new(MadeKind::Directory) })
 }
 
+/// Makes a directory and those above it, where they are not there yet.
+pub(super) fn directories(evaluator: &mut Evaluator<'_>, at: &str) -> Result<(), Stuck> {
+    let path = place(evaluator, at)?;
+    if evaluator.seen(at, true).is_some() { Ok(()) } else { make_directory(evaluator, &path, None) }
+}
+
+/// Copies a file to where nothing is, with the mode of a new file.
+pub(super) fn copied(evaluator: &mut Evaluator<'_>, from: &str, to: &str) -> Result<(), Stuck> {
+    let path = place(evaluator, to)?;
+    match source(evaluator, from)? {
+        Some(made) => copy(evaluator, &path, made),
+        None => stuck(format!("`{from}` is not there")),
+    }
+}
+
+/// Makes a symbolic link where nothing is.
+pub(super) fn link(evaluator: &mut Evaluator<'_>, target: &str, at: &str) -> Result<(), Stuck> {
+    let path = place(evaluator, at)?;
+    make(evaluator, &path, Made::new(MadeKind::Link(target.to_owned())))
+}
+
 pub(super) fn mkdir(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let options = Options::read(&words, &["-p", "--parents", "-m=", "--mode=", "-v", "--verbose", "-Z"])?;

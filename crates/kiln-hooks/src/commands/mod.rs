@@ -4,11 +4,13 @@
 
 mod accounts;
 mod alternatives;
+mod apache;
 mod debconf;
 mod dpkg;
 mod files;
 mod nothing;
 mod options;
+mod postgresql;
 mod services;
 mod text;
 mod wrappers;
@@ -96,6 +98,8 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["id"], accounts::id),
     (&["add-shell"], accounts::add_shell),
     (&["update-alternatives"], alternatives::update_alternatives),
+    (&["a2enmod", "a2enconf", "a2ensite"], apache::enable),
+    (&["pg_updatedicts"], postgresql::update_dictionaries),
     (&["db_get"], debconf::get),
     (&["db_set"], debconf::set),
     (&["db_input", "db_go", "db_fget"], debconf::ask),

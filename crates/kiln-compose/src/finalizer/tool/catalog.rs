@@ -13,6 +13,7 @@ static TOOL: Tool = Tool {
     folders: &["/var/lib/systemd/catalog"],
     writes: &["/var/lib/systemd/catalog/database"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| Ok(vec![preparation.command(["--update-catalog"])]),
 };

@@ -13,6 +13,7 @@ static TOOL: Tool = Tool {
     folders: &["/usr/share/applications"],
     writes: &["/usr/share/applications/mimeinfo.cache"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| Ok(vec![preparation.command(["-q", "/usr/share/applications"])]),
 };

@@ -16,6 +16,7 @@ static TOOL: Tool = Tool {
     folders: &["/var/cache/fontconfig"],
     writes: &["/var/cache/fontconfig/*"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| Ok(vec![preparation.command(["-s", "-f"])]),
 };

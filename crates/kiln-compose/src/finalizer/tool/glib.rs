@@ -14,6 +14,7 @@ static SCHEMAS_TOOL: Tool = Tool {
     folders: &["/usr/share/glib-2.0/schemas"],
     writes: &["/usr/share/glib-2.0/schemas/gschemas.compiled"],
     owner: None,
+    read_only: false,
     bring: Some("debian:libglib2.0-0t64"),
     commands: |preparation| Ok(vec![preparation.command(["/usr/share/glib-2.0/schemas"])]),
 };
@@ -28,6 +29,7 @@ static MODULES_TOOL: Tool = Tool {
     folders: &["/usr/lib/{multiarch}/gio/modules"],
     writes: &["/usr/lib/{multiarch}/gio/modules/giomodule.cache"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| {
         let folder = preparation.expand("/usr/lib/{multiarch}/gio/modules");

@@ -14,6 +14,7 @@ static LOADERS_TOOL: Tool = Tool {
     folders: &["/usr/lib/{multiarch}/gdk-pixbuf-2.0/2.10.0"],
     writes: &["/usr/lib/{multiarch}/gdk-pixbuf-2.0/2.10.0/loaders.cache"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| {
         // In order of name, as Debian's trigger gives them.
@@ -33,6 +34,7 @@ static IMMODULES_TOOL: Tool = Tool {
     folders: &["/usr/lib/{multiarch}/gtk-3.0/3.0.0"],
     writes: &["/usr/lib/{multiarch}/gtk-3.0/3.0.0/immodules.cache"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| Ok(vec![preparation.command(["--update-cache"])]),
 };
@@ -47,6 +49,7 @@ static ICONS_TOOL: Tool = Tool {
     folders: &["/usr/share/icons/*"],
     writes: &["/usr/share/icons/*/icon-theme.cache"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| {
         let themes = preparation.files("/usr/share/icons/*/index.theme");

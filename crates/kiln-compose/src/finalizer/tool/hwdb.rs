@@ -13,6 +13,7 @@ static TOOL: Tool = Tool {
     folders: &["/usr/lib/udev"],
     writes: &["/usr/lib/udev/hwdb.bin"],
     owner: None,
+    read_only: true,
     bring: None,
     commands: |preparation| Ok(vec![preparation.command(["--usr", "update"])]),
 };

@@ -13,6 +13,7 @@ static TOOL: Tool = Tool {
     folders: &["/var/cache/man"],
     writes: &["/var/cache/man", "/var/cache/man/**"],
     owner: Some("man"),
+    read_only: false,
     bring: None,
     commands: |preparation| Ok(vec![preparation.command(["-c", "-q"])]),
 };

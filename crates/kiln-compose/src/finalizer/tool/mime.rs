@@ -13,6 +13,7 @@ static TOOL: Tool = Tool {
     folders: &["/usr/share/mime"],
     writes: &["/usr/share/mime/**"],
     owner: None,
+    read_only: false,
     bring: None,
     commands: |preparation| Ok(vec![preparation.command(["/usr/share/mime"])]),
 };

@@ -155,6 +155,8 @@ pub(super) struct Tool {
     pub writes: &'static [&'static str],
     /// The account that owns what it writes, if that is not root.
     pub owner: Option<&'static str>,
+    /// Does it write files that nobody may write to? Their mode is 0444 then.
+    pub read_only: bool,
     /// The package that brings the program, where an image with the inputs and without the program does not work.
     pub bring: Option<&'static str>,
     /// Its command lines; none when there is nothing to derive after all.
@@ -329,6 +331,9 @@ pub(crate) fn settle(
             Entry::File(file) => {
                 let mut file = file.clone();
                 (file.meta.uid, file.meta.gid) = (uid, gid);
+                if tool.read_only {
+                    file.meta.mode &= !0o222;
+                }
                 work.put(&path, Entry::File(file), pending.owner)?;
             }
             Entry::Symlink(_) => drop(work.put(&path, entry.clone(), pending.owner)?),

@@ -29,6 +29,7 @@ static TOOL: Tool = Tool {
     folders: &["/usr/lib/modules/*"],
     writes: &["/usr/lib/modules/*/modules.*"],
     owner: None,
+    read_only: false,
     bring: Some("debian:kmod"),
     commands: |preparation| {
         let kernels = preparation.directories("/usr/lib/modules/*");

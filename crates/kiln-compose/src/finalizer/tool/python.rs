@@ -25,6 +25,7 @@ static TOOL: Tool = Tool {
     folders: &["/usr/lib/python3.*", "/usr/lib/python3/dist-packages"],
     writes: &["/usr/**/__pycache__", "/usr/**/__pycache__/*.pyc", "/etc/**/__pycache__", "/etc/**/__pycache__/*.pyc"],
     owner: None,
+    read_only: false,
     bring: None,
     commands,
 };

@@ -14,12 +14,14 @@ pub(in crate::commands) fn chown(evaluator: &mut Evaluator<'_>, call: &Call<'_>)
     let options = Options::read(&words, OPTIONS)?;
     let Some((who, targets)) = options.operands.split_first() else { return stuck("whose it becomes is not said") };
     let (owner, group) = match who.split_once([':', '.']) {
-        Some((owner, "")) => (owner, Some(owner)),
-        Some((owner, group)) => (owner, Some(group)),
+        Some((owner, "")) => (owner, Some(login_group(evaluator, owner))),
+        Some((owner, group)) => (owner, Some(group.to_owned())),
         None => (*who, None),
     };
     let owner = (!owner.is_empty()).then_some(owner);
-    each(evaluator, targets, options.has(&["-R", "--recursive"]), |evaluator, path| set(evaluator, path, owner, group))
+    each(evaluator, targets, options.has(&["-R", "--recursive"]), |evaluator, path| {
+        set(evaluator, path, owner, group.as_deref())
+    })
 }
 
 pub(in crate::commands) fn chgrp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
@@ -29,6 +31,13 @@ pub(in crate::commands) fn chgrp(evaluator: &mut Evaluator<'_>, call: &Call<'_>)
     each(evaluator, targets, options.has(&["-R", "--recursive"]), |evaluator, path| {
         set(evaluator, path, None, Some(group))
     })
+}
+
+/// The group that `chown USER:` means: that of the user's login, which is its own unless this hook says otherwise.
+fn login_group(evaluator: &Evaluator<'_>, user: &str) -> String {
+    let users = &evaluator.state.effects.facts.users;
+    let declared = user.parse::<AccountName>().ok().and_then(|name| users.get(&name)?.group.as_ref());
+    declared.map_or_else(|| user.to_owned(), ToString::to_string)
 }
 
 const OPTIONS: &[&str] =
