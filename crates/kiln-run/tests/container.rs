@@ -156,6 +156,21 @@ fn with_ranges_root_can_become_another_user_and_without_it_is_told_so() {
 }
 
 #[test]
+fn a_set_user_id_program_of_the_image_has_effect_and_gains_no_more_than_root_has() {
+    let script = "cp $(command -v cat) /usr/local/cat; chmod 4755 /usr/local/cat; \
+                  perl -e '$( = 34; $) = \"34 34\"; $< = $> = 33; exec \"/usr/local/cat\", \"/proc/self/status\"'";
+    let mut container = container(script);
+    container.owned.clear();
+    let said = says(container);
+    let line = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+    assert_eq!((line("NoNewPrivs:"), line("CapBnd:")), ("0".to_owned(), "00000000a00405fb".to_owned()), "{said}");
+    if has_ranges() {
+        assert_eq!(line("Uid:").split_whitespace().collect::<Vec<_>>(), ["33", "0", "0", "0"], "{said}");
+        assert_eq!(line("CapEff:"), "00000000a00405fb", "{said}");
+    }
+}
+
+#[test]
 fn what_is_written_never_reaches_the_checkout() {
     let script = "echo changed > /etc/marker; cat /etc/marker; echo new > /usr/new; rm /usr/bin/sort; rm -r /var/lib /home; mkdir /home";
     assert_eq!(says(container(script)), "changed\n");
