@@ -28,6 +28,7 @@ pub const PACKAGES: &[&str] = &[
     "busybox-static",
     "curl",
     "debian-archive-keyring",
+    "docker-registry",
     "dpkg-dev",
     "gcc",
     "git",

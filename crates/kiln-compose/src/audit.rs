@@ -285,6 +285,7 @@ fn commands(
                 _ => false,
             },
             ArchiveKind::Apk => matches!(outcome.became, Became::Fact(..)),
+            ArchiveKind::Oci => false,
         },
         _ => true,
     };

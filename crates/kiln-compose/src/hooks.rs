@@ -47,6 +47,8 @@ pub(crate) const fn at_installation(kind: ArchiveKind) -> &'static [&'static str
     match kind {
         ArchiveKind::Deb => &["preinst", "postinst"],
         ArchiveKind::Apk => &[".pre-install", ".post-install", ".trigger"],
+        // What an image's steps did is in its layers.
+        ArchiveKind::Oci => &[],
     }
 }
 

@@ -90,6 +90,8 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
         member.reading = match member.record.relations.syntax {
             ArchiveKind::Deb => read_deb(image, &request.members, member)?,
             ArchiveKind::Apk => read_apk(image, member)?,
+            // An image has no hooks: what its steps did is in its layers.
+            ArchiveKind::Oci => Reading::default(),
         };
     }
     let own = std::mem::take(&mut member.facts);
@@ -119,6 +121,7 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
             let mut declared = match member.record.relations.syntax {
                 ArchiveKind::Deb => Facts { services, alternatives, ..Facts::default() },
                 ArchiveKind::Apk => Facts { users, groups, directories, ..Facts::default() },
+                ArchiveKind::Oci => Facts::default(),
             };
             declared.overlay(own);
             declared.overlay(rule.facts.clone());

@@ -60,6 +60,7 @@ fn parse(kind: ArchiveKind, field: &str) -> Vec<(&str, Option<VersionRange>)> {
     match kind {
         ArchiveKind::Deb => parse_deb(field),
         ArchiveKind::Apk => field.split_ascii_whitespace().filter_map(parse_apk).collect(),
+        ArchiveKind::Oci => Vec::new(),
     }
 }
 

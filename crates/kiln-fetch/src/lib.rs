@@ -15,7 +15,8 @@ pub mod batch;
 pub mod error;
 pub mod fetch;
 mod partial;
-pub mod request;
+pub mod registry;
+mod request;
 mod transport;
 
 pub use error::{FetchError, shown};

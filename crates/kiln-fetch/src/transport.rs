@@ -17,6 +17,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::Url;
 
+use crate::registry::{self, Challenge, Tokens};
 use crate::{FetchError, FetchOptions, shown};
 
 const REDIRECTIONS: usize = 8;
@@ -48,11 +49,12 @@ pub(crate) struct Resume {
 pub(crate) struct Transport {
     http: OnceLock<Agent>,
     https: OnceLock<Result<Agent, String>>,
+    tokens: Tokens,
 }
 
 impl Transport {
     pub(crate) fn new() -> Self {
-        Self { http: OnceLock::new(), https: OnceLock::new() }
+        Self { http: OnceLock::new(), https: OnceLock::new(), tokens: Tokens::default() }
     }
 
     /// Opens `url`.
@@ -91,6 +93,7 @@ impl Transport {
 
     fn open_http(&self, asked: &Url, resume: Option<&Resume>, options: &FetchOptions) -> Result<Body, FetchError> {
         let mut url = asked.clone();
+        let mut refused = false;
         for _ in 0..=REDIRECTIONS {
             let response = self.exchange(&url, resume, options)?;
             let status = response.status().as_u16();
@@ -115,6 +118,13 @@ impl Transport {
                     };
                     return Ok(Body { reader: Box::new(response.into_body().into_reader()), offset, total, validator });
                 }
+                // A registry says where it takes tokens from, and is asked once more with one.
+                401 if !refused && let Some(challenge) = header("www-authenticate").and_then(Challenge::of) => {
+                    refused = true;
+                    self.tokens.forget(&url);
+                    let token = self.token(&url, &challenge, options)?;
+                    self.tokens.keep(&url, token);
+                }
                 _ => {
                     let wait = header("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs);
                     let retry_after = wait.map(|wait| wait.min(LONGEST_WAIT));
@@ -124,6 +134,23 @@ impl Transport {
         }
         let why = format!("it redirects on and on, at last to `{}`", shown(&url));
         Err(FetchError::Unsupported { url: shown(asked), why })
+    }
+
+    /// Takes a token from where a registry says, with the credentials that are meant for the registry.
+    fn token(&self, url: &Url, challenge: &Challenge, options: &FetchOptions) -> Result<String, FetchError> {
+        let realm = challenge.realm_for(url)?;
+        let response = self.exchange(&realm, None, options)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(FetchError::Status { url: shown(&realm), status, retry_after: None });
+        }
+        let mut answer = Vec::new();
+        let read = response.into_body().into_reader().take(registry::ANSWER_LIMIT).read_to_end(&mut answer);
+        read.map_err(|source| FetchError::Connection { url: shown(&realm), source: source.into() })?;
+        registry::token(&answer).ok_or_else(|| {
+            let source = "its answer holds no token".into();
+            FetchError::Connection { url: shown(&realm), source }
+        })
     }
 
     fn exchange(
@@ -139,7 +166,12 @@ impl Transport {
         let _ = plain.set_password(None);
         plain.set_fragment(None);
         let mut request = agent.get(plain.as_str()).header("accept-encoding", "identity");
-        if !url.username().is_empty() || url.password().is_some() {
+        if registry::is_manifest(url) {
+            request = request.header("accept", registry::ACCEPT);
+        }
+        if let Some(token) = self.tokens.of(url) {
+            request = request.header("authorization", format!("Bearer {token}"));
+        } else if !url.username().is_empty() || url.password().is_some() {
             let pair = format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
             let value = base64::engine::general_purpose::STANDARD.encode(pair);
             request = request.header("authorization", format!("Basic {value}"));

@@ -121,6 +121,27 @@ pub fn choose(
     Ok(mirrors)
 }
 
+/// The place of the images of a registry: `https://HOST/PATH` has them below `https://HOST/v2/PATH/`.
+///
+/// # Errors
+/// When it is no address.
+pub fn of_registry(address: &str) -> Result<Vec<Mirror>, MirrorError> {
+    let fault = || MirrorError::NotAUrl { text: address.to_owned(), named_by: "`kiln.yaml`".to_owned() };
+    let mut url = folder(address).ok_or_else(fault)?;
+    url.set_path(&format!("/v2{}", url.path()));
+    Ok(vec![Mirror { url, named_by: "`kiln.yaml`".to_owned() }])
+}
+
+/// The place of the images in a folder of the project.
+///
+/// # Errors
+/// When its path cannot be part of an address.
+pub fn of_layout(layout: &Path) -> Result<Vec<Mirror>, MirrorError> {
+    let absolute = std::path::absolute(layout).ok().and_then(|path| Url::from_directory_path(path).ok());
+    let fault = || MirrorError::NotAUrl { text: layout.display().to_string(), named_by: "`kiln.yaml`".to_owned() };
+    Ok(vec![Mirror { url: absolute.ok_or_else(fault)?, named_by: "`kiln.yaml`".to_owned() }])
+}
+
 /// The mirrors that the machine's apt configuration names and that may hold `distribution`, each once, in the order of
 /// the files. Which of them does is told by its signed `InRelease`.
 ///

@@ -67,6 +67,7 @@ fn locked(project: &LoadedProject) -> Lock {
             sha256: Digest::of(key.name.as_str().as_bytes()),
             size: 123_456,
             source: None,
+            parts: Vec::new(),
         };
         lock.packages.insert(key.clone(), package);
     }

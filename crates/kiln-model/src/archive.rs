@@ -16,11 +16,13 @@ pub enum ArchiveKind {
     Deb,
     /// Packages of Alpine, version 2 of the format.
     Apk,
+    /// Container images, of a registry or a folder in the OCI image layout.
+    Oci,
 }
 
 impl ArchiveKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Deb, Self::Apk];
+    pub const ALL: [Self; 3] = [Self::Deb, Self::Apk, Self::Oci];
 
     /// Its name in `kiln.yaml` and in the lock.
     #[must_use]
@@ -28,6 +30,17 @@ impl ArchiveKind {
         match self {
             Self::Deb => "deb",
             Self::Apk => "apk",
+            Self::Oci => "oci",
+        }
+    }
+
+    /// What such an archive is, for messages.
+    #[must_use]
+    pub const fn described(self) -> &'static str {
+        match self {
+            Self::Deb => "an archive of `.deb` packages",
+            Self::Apk => "an archive of `.apk` packages",
+            Self::Oci => "a collection of container images",
         }
     }
 

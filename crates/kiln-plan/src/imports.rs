@@ -6,12 +6,14 @@ use std::sync::Arc;
 use kiln_build::graph::{Graph, NodeId};
 use kiln_build::source::{FetchAction, Pinned};
 use kiln_fetch::{Expect, Request, Url};
+use kiln_import::archive::format_of;
 use kiln_import::mirror::MirrorError;
 use kiln_model::lock::{EntryRef, LOCK_FILE, Lock, LockedFile, LockedPackage, PackageKey};
 use kiln_model::{Architecture, ArchiveKind, ObjectId, OriginName, PackageName, PackageRef};
 
 use crate::action::{ImportAction, MemberNode};
 use crate::services::Services;
+use crate::workspace::Workspace;
 
 /// Why a package cannot be brought.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,7 @@ impl PinnedBy {
 
 /// Adds import nodes to a graph.
 pub struct Imports<'a> {
+    workspace: &'a Workspace,
     services: &'a Services,
     lock: &'a Lock,
     /// The lock's text, for the lines of its entries.
@@ -73,10 +76,11 @@ pub struct Imports<'a> {
 }
 
 impl<'a> Imports<'a> {
-    /// For the packages of a lock, whose text is `text`.
+    /// For the packages of a project's lock.
     #[must_use]
-    pub fn new(services: &'a Services, lock: &'a Lock, text: Option<Arc<str>>) -> Self {
-        Self { services, lock, text, nodes: BTreeMap::new(), urls: BTreeMap::new() }
+    pub fn new(workspace: &'a Workspace, services: &'a Services, lock: &'a Lock) -> Self {
+        let text = workspace.lock_text.clone();
+        Self { workspace, services, lock, text, nodes: BTreeMap::new(), urls: BTreeMap::new() }
     }
 
     /// The packages of a target.
@@ -116,6 +120,11 @@ impl<'a> Imports<'a> {
             size: package.size,
         };
         let file = self.file(graph, &key.origin, &pinned, &PinnedBy::Package(key.clone()))?;
+        let mut parts = Vec::with_capacity(package.parts.len());
+        for part in &package.parts {
+            let part = LockedFile { name: format!("{} ({})", key.name, part.name), ..part.clone() };
+            parts.push(self.file(graph, &key.origin, &part, &PinnedBy::Package(key.clone()))?);
+        }
         let text = self.text.clone();
         let by = PinnedBy::Package(key.clone());
         let node = graph.add(ImportAction {
@@ -123,7 +132,8 @@ impl<'a> Imports<'a> {
             kind: self.kind(&key.origin),
             origin: key.origin.clone(),
             file,
-            size: package.size,
+            size: package.size + package.parts.iter().map(|part| part.size).sum::<u64>(),
+            parts,
             package: (key.name.clone(), package.version.clone(), key.architecture),
             place: Arc::new(move |field| by.place(text.as_deref(), Some(field))),
         });
@@ -177,8 +187,16 @@ impl<'a> Imports<'a> {
 
     fn mirrors(&mut self, origin: &OriginName) -> Result<&[Url], MirrorError> {
         if !self.urls.contains_key(origin) {
-            let distribution = self.lock.origins.get(origin).map_or(origin.as_str(), |locked| &locked.distribution);
-            let urls = self.services.settings.mirrors.urls(self.kind(origin), origin.as_str(), distribution)?;
+            // A lock that is used has the origins that the project has.
+            let none = || MirrorError::None {
+                origin: origin.to_string(),
+                distribution: origin.to_string(),
+                holds: format_of(self.kind(origin)).mirror_holds(),
+            };
+            let declared = self.workspace.project.project.origins.get(origin).ok_or_else(none)?;
+            let mirrors = &self.services.settings.mirrors;
+            let places = mirrors.places(origin.as_str(), &declared.value, &self.workspace.folder)?;
+            let urls = places.into_iter().map(|mirror| mirror.url).collect();
             self.urls.insert(origin.clone(), urls);
         }
         Ok(self.urls.get(origin).map_or(&[], Vec::as_slice))

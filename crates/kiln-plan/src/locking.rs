@@ -212,16 +212,17 @@ fn resolve_all(
             });
         let locked = old.origins.get(name).filter(|_| !moved);
         let archive = open(workspace, services, name, &origin.value, wanted, locked, old, &means)?;
-        new.origins.insert(name.clone(), archive.state());
         archives.insert(name.clone(), (origin.value.kind(), archive));
     }
-    let unknown = unknown::names(workspace, wanted, &archives)?;
+    let unknown = unknown::names(workspace, wanted, &archives, &means)?;
     if !unknown.is_empty() {
         return Err(LockError::Unknown(Box::new(unknown)));
     }
     for target in &wanted.targets {
         resolve(target, &archives, &means, &mut new)?;
     }
+    // What an archive of images has is known only by now, name by name.
+    new.origins = archives.iter().map(|(name, (_, archive))| (name.clone(), archive.state())).collect();
     // Packages that had to be read are in the store now; what is written there counts once it is published.
     services.session.flush()?;
     // Other machines lock other architectures: theirs stay.
@@ -284,7 +285,7 @@ fn open(
     means: &Means<'_>,
 ) -> Result<Box<dyn OpenArchive>, LockError> {
     let architectures = wanted.architectures();
-    let mirrors = services.settings.mirrors.choose(origin.kind(), name.as_str(), origin.distribution());
+    let mirrors = services.settings.mirrors.places(name.as_str(), origin, &workspace.folder);
     let request = OriginRequest {
         name,
         origin,

@@ -91,7 +91,7 @@ impl<'a> Plan<'a> {
             services,
             architecture,
             graph: Graph::new(),
-            imports: Imports::new(services, lock, workspace.lock_text.clone()),
+            imports: Imports::new(workspace, services, lock),
             recipes: Recipes::new(workspace, lock, services, Arc::clone(&rules), architecture),
             rules,
             locked,

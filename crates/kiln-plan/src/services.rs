@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime};
 use kiln_build::graph::Cancel;
 use kiln_build::source::Git;
 use kiln_build::work::{WorkError, Workplace};
-use kiln_fetch::{FetchOptions, Fetcher, Url};
+use kiln_fetch::{FetchOptions, Fetcher};
 use kiln_import::archive::format_of;
 use kiln_import::mirror::{self, Mirror, MirrorError};
 use kiln_model::diagnostic::Diagnostics;
+use kiln_model::project::{ImagePlace, OciOrigin, Origin};
 use kiln_model::{Architecture, ArchiveKind, Reporter};
 use kiln_store::{OpenError, OpenOptions, Session, SessionError, Store};
 
@@ -57,11 +58,29 @@ pub struct MirrorWords {
 }
 
 impl MirrorWords {
+    /// The places that have what an origin has, the best first.
+    ///
+    /// # Errors
+    /// When nobody names one.
+    pub fn places(&self, name: &str, origin: &Origin, project: &Path) -> Result<Vec<Mirror>, MirrorError> {
+        let Origin::Oci(OciOrigin { place, .. }) = origin else {
+            return self.choose(origin.kind(), name, origin.distribution());
+        };
+        match place {
+            ImagePlace::Layout(folder) => mirror::of_layout(&project.join(folder.value.as_str())),
+            // A registry that stands in for the project's has the same repositories.
+            ImagePlace::Registry(address) => self.choose(ArchiveKind::Oci, name, name).or_else(|error| match error {
+                MirrorError::None { .. } => mirror::of_registry(address),
+                wrong => Err(wrong),
+            }),
+        }
+    }
+
     /// The mirrors of a distribution.
     ///
     /// # Errors
     /// When nobody names one.
-    pub fn choose(&self, kind: ArchiveKind, origin: &str, distribution: &str) -> Result<Vec<Mirror>, MirrorError> {
+    fn choose(&self, kind: ArchiveKind, origin: &str, distribution: &str) -> Result<Vec<Mirror>, MirrorError> {
         let format = format_of(kind);
         let named = mirror::Named {
             flag: self.flag.get(distribution).or_else(|| self.flag.get("")).map(String::as_str),
@@ -72,14 +91,6 @@ impl MirrorWords {
         mirror::choose(origin, distribution, format.mirror_holds(), &named, &|path: &Path| {
             std::fs::read_to_string(path).ok()
         })
-    }
-
-    /// The mirrors' folders.
-    ///
-    /// # Errors
-    /// When nobody names one.
-    pub fn urls(&self, kind: ArchiveKind, origin: &str, distribution: &str) -> Result<Vec<Url>, MirrorError> {
-        Ok(self.choose(kind, origin, distribution)?.into_iter().map(|mirror| mirror.url).collect())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_import::archive::format_of;
+use kiln_import::archive::{Means, format_of};
 use kiln_import::solver::SolveRequest;
 use kiln_model::diagnostic::{Diagnostics, Place, Problem, Spanned};
 use kiln_model::recipe::SourceKind;
@@ -13,8 +13,13 @@ use crate::locking::{Archives, LockError, Wanted, source_records};
 use crate::workspace::Workspace;
 
 /// Everything that the project names and its origins do not have.
-pub(crate) fn names(workspace: &Workspace, wanted: &Wanted, archives: &Archives) -> Result<Diagnostics, LockError> {
-    let mut problems = packages(workspace, wanted, archives)?;
+pub(crate) fn names(
+    workspace: &Workspace,
+    wanted: &Wanted,
+    archives: &Archives,
+    means: &Means<'_>,
+) -> Result<Diagnostics, LockError> {
+    let mut problems = packages(workspace, wanted, archives, means)?;
     problems.extend(sources(wanted, archives)?);
     Ok(workspace.project.sources.diagnostics(problems))
 }
@@ -33,7 +38,12 @@ fn places(workspace: &Workspace) -> BTreeMap<&PackageRef, Vec<Place>> {
     places
 }
 
-fn packages(workspace: &Workspace, wanted: &Wanted, archives: &Archives) -> Result<Vec<Problem>, LockError> {
+fn packages(
+    workspace: &Workspace,
+    wanted: &Wanted,
+    archives: &Archives,
+    means: &Means<'_>,
+) -> Result<Vec<Problem>, LockError> {
     let places = places(workspace);
     let kinds: BTreeSet<ArchiveKind> = archives.values().map(|(kind, _)| *kind).collect();
     let mut problems = Vec::new();
@@ -46,7 +56,7 @@ fn packages(workspace: &Workspace, wanted: &Wanted, archives: &Archives) -> Resu
             let here = requests.iter().filter(|request| own.iter().any(|(name, _)| request.origin() == Some(*name)));
             let requests: Vec<SolveRequest> =
                 here.filter_map(|request| SolveRequest::from_reference(request)).collect();
-            for (request, error) in format_of(*kind).unknown(&own, &requests, architecture)? {
+            for (request, error) in format_of(*kind).unknown(&own, &requests, architecture, means)? {
                 let SolveRequest::Package { origin, name, .. } = request else { continue };
                 for place in places.get(&PackageRef::Origin(origin, name)).into_iter().flatten() {
                     problems.push(Problem::new(*place, error.to_string()).maybe_hint(error.hint()));

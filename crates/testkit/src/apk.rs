@@ -289,15 +289,23 @@ fn text_entry(name: &str, bytes: &[u8], mode: u16) -> (Entry, Vec<u8>) {
 /// # Panics
 /// When an entry cannot be written as tar.
 pub fn piece(entries: impl IntoIterator<Item = (Entry, Vec<u8>)>, last: bool) -> Vec<u8> {
-    let mut writer = tar::Writer::new(Vec::new());
-    for (entry, content) in entries {
-        writer.add(&entry, &mut content.as_slice()).unwrap();
-    }
-    let mut bytes = writer.finish().unwrap();
+    let mut bytes = tarball(entries);
     if !last {
         bytes.truncate(bytes.len() - 1024);
     }
     gzip(&bytes)
+}
+
+/// A tar archive of these entries.
+///
+/// # Panics
+/// When an entry cannot be written as tar.
+pub fn tarball(entries: impl IntoIterator<Item = (Entry, Vec<u8>)>) -> Vec<u8> {
+    let mut writer = tar::Writer::new(Vec::new());
+    for (entry, content) in entries {
+        writer.add(&entry, &mut content.as_slice()).unwrap();
+    }
+    writer.finish().unwrap()
 }
 
 /// A gzip member.

@@ -20,6 +20,7 @@ use sha1::{Digest as _, Sha1};
 use super::error::ApkError;
 use super::keys::Signature;
 use super::pkginfo::{self, PkgInfo};
+use crate::hashed::Hashed;
 
 /// No control section is longer: it has a description and a few scripts.
 const CONTROL_LIMIT: u64 = 16 << 20;
@@ -106,31 +107,6 @@ pub(super) fn control<R: BufRead>(reader: R) -> Result<(Member, R), ApkError> {
     }
 }
 
-/// A stream whose SHA-256 is taken on the way.
-pub(super) struct Hashed<R> {
-    inner: R,
-    hasher: Hasher,
-}
-
-impl<R: Read> Hashed<R> {
-    pub(super) fn new(inner: R) -> Self {
-        Self { inner, hasher: Hasher::new() }
-    }
-
-    /// The digest of all that was read.
-    pub(super) fn finish(self) -> Digest {
-        self.hasher.finish()
-    }
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..read]);
-        Ok(read)
-    }
-}
-
 /// What an index names a package by: a digest of its control section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
@@ -187,7 +163,7 @@ pub fn check(reader: impl Read, identity: &Identity) -> Result<Checked, ApkError
     let mut data = Hashed::new(rest);
     io::copy(&mut data, &mut io::sink())
         .map_err(|error| ApkError::Read { part: "data section", source: error.into() })?;
-    if data.finish() != info.datahash {
+    if data.finish().0 != info.datahash {
         return Err(ApkError::DataHash);
     }
     Ok(Checked { info, sha256: whole.finish(), size })

@@ -23,6 +23,7 @@ use kiln_archive::{BUFFER, Compression, Limits, ReadError, limits};
 use kiln_model::package::{Hook, Relations};
 use kiln_model::{Architecture, ArchiveKind, Dir, Facts, ObjectSink, OriginName, PackageRecord, TreePath};
 
+use crate::hashed::Hashed;
 use crate::payload::{self, Payload};
 
 pub use archive::{Archive, Config, path_of};
@@ -80,14 +81,14 @@ pub struct ApkPackage {
 pub fn import(reader: impl Read + Send, objects: &dyn ObjectSink, limits: &Limits) -> Result<ApkPackage, ApkError> {
     let (control, rest) = envelope::control(BufReader::with_capacity(BUFFER, reader))?;
     let (info, hooks) = pkginfo::read_control(&control.decoded, objects)?;
-    let mut hashed = envelope::Hashed::new(rest);
+    let mut hashed = Hashed::new(rest);
     let fault = |error: std::io::Error| ApkError::Read { part: "data section", source: ReadError::from(error) };
     let (tree, facts) = {
         let data = limits::open(Compression::Gzip, &mut hashed, limits).map_err(fault)?;
         payload::read(&PAYLOAD, "data section", data, objects, limits)?
     };
     std::io::copy(&mut hashed, &mut std::io::sink()).map_err(fault)?;
-    if hashed.finish() != info.datahash {
+    if hashed.finish().0 != info.datahash {
         return Err(ApkError::DataHash);
     }
     Ok(ApkPackage { info, tree, facts, hooks })

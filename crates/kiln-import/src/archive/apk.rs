@@ -1,7 +1,5 @@
 //! Alpine's archives and packages behind the seam.
 
-use std::fs::File;
-
 use kiln_archive::Limits;
 use kiln_model::lock::{LockedOrigin, LockedPackage, PackageKey};
 use kiln_model::package::Relations;
@@ -9,7 +7,9 @@ use kiln_model::project::Origin;
 use kiln_model::{Architecture, ArchiveKind, ObjectSink, OriginName};
 
 use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
-use super::{ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, of_type};
+use super::{
+    ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
+};
 use crate::apk::{self, Bound, Config, Dependency, Keys};
 use crate::debian::date;
 use crate::debian::index::IndexError;
@@ -65,6 +65,7 @@ impl ArchiveFormat for Apk {
         archives: &[(&OriginName, &dyn OpenArchive)],
         requests: &[SolveRequest],
         architecture: Architecture,
+        _: &Means<'_>,
     ) -> Result<Vec<(SolveRequest, SolveError)>, OriginError> {
         let archives = of_type::<apk::Archive>(archives);
         let repositories: Vec<_> =
@@ -98,6 +99,7 @@ impl ArchiveFormat for Apk {
                     sha256,
                     size: record.size,
                     source: source.map(|source| (source, record.version.clone())),
+                    parts: Vec::new(),
                 };
                 locked.push((key, package));
             }
@@ -111,12 +113,12 @@ impl ArchiveFormat for Apk {
 
     fn import(
         &self,
-        file: File,
+        package: PackageFile<'_>,
         origin: OriginName,
         objects: &dyn ObjectSink,
         limits: &Limits,
     ) -> Result<Imported, ImportError> {
-        let package = apk::import(file, objects, limits)?;
+        let package = apk::import(package.file, objects, limits)?;
         let tree = package.tree.clone();
         Ok(Imported { record: package.into_record(origin)?, tree })
     }

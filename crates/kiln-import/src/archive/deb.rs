@@ -1,7 +1,6 @@
 //! Debian's archives and packages behind the seam.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::PathBuf;
 
 use kiln_archive::Limits;
@@ -11,7 +10,9 @@ use kiln_model::project::{DebOrigin, MaxAge, Origin};
 use kiln_model::{Architecture, ArchiveKind, ObjectSink, OriginName};
 
 use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
-use super::{ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, of_type};
+use super::{
+    ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
+};
 use crate::deb;
 use crate::debian::archive::{Access, Archive, ArchiveConfig, ArchiveState, IndexPin};
 use crate::debian::date;
@@ -150,6 +151,7 @@ impl ArchiveFormat for Deb {
         archives: &[(&OriginName, &dyn OpenArchive)],
         requests: &[SolveRequest],
         architecture: Architecture,
+        _: &Means<'_>,
     ) -> Result<Vec<(SolveRequest, SolveError)>, OriginError> {
         let archives = of_type::<Opened>(archives);
         let indexes: Vec<_> =
@@ -179,6 +181,7 @@ impl ArchiveFormat for Deb {
                 sha256: selected.sha256,
                 size: selected.size,
                 source: other.then_some(selected.source),
+                parts: Vec::new(),
             };
             (key, package)
         });
@@ -191,12 +194,12 @@ impl ArchiveFormat for Deb {
 
     fn import(
         &self,
-        file: File,
+        package: PackageFile<'_>,
         origin: OriginName,
         objects: &dyn ObjectSink,
         limits: &Limits,
     ) -> Result<Imported, ImportError> {
-        let package = deb::import(file, objects, limits)?;
+        let package = deb::import(package.file, objects, limits)?;
         let tree = package.tree.clone();
         Ok(Imported { record: package.into_record(origin)?, tree })
     }

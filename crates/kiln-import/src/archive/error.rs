@@ -8,6 +8,7 @@ use crate::apk;
 use crate::deb::DebError;
 use crate::debian::archive::ArchiveError;
 use crate::debian::openpgp::KeyringError;
+use crate::oci;
 use crate::solver::SolveError;
 
 /// Why an origin cannot be used.
@@ -47,6 +48,9 @@ pub enum OriginError {
     /// An archive of Alpine's cannot be used.
     #[error(transparent)]
     Alpine(#[from] Box<apk::IndexError>),
+    /// Images cannot be used.
+    #[error(transparent)]
+    Images(#[from] Box<oci::IndexError>),
     /// The packages do not go together.
     #[error(transparent)]
     Solve(#[from] Box<SolveError>),
@@ -60,6 +64,7 @@ impl OriginError {
             Self::Date { .. } => true,
             Self::Debian(error) => matches!(**error, ArchiveError::IndexGone { .. } | ArchiveError::Name(_)),
             Self::Alpine(error) => matches!(**error, apk::IndexError::Gone { .. }),
+            Self::Images(error) => matches!(**error, oci::IndexError::Gone { .. }),
             _ => false,
         }
     }
@@ -67,7 +72,11 @@ impl OriginError {
     /// Is it about reaching an archive, and not about what was asked of it?
     #[must_use]
     pub fn is_of_reach(&self) -> bool {
-        matches!(self, Self::Debian(_) | Self::Alpine(_) | Self::Date { .. })
+        match self {
+            Self::Debian(_) | Self::Alpine(_) | Self::Date { .. } => true,
+            Self::Images(error) => matches!(**error, oci::IndexError::Fetch { .. } | oci::IndexError::Gone { .. }),
+            _ => false,
+        }
     }
 
     /// What to do about it.
@@ -85,6 +94,7 @@ impl OriginError {
             }
             Self::Debian(error) => error.hint(),
             Self::Alpine(error) => error.hint(),
+            Self::Images(error) => error.hint(),
             Self::Solve(error) => error.hint(),
         }
     }
@@ -99,6 +109,12 @@ impl From<ArchiveError> for OriginError {
 impl From<apk::IndexError> for OriginError {
     fn from(error: apk::IndexError) -> Self {
         Self::Alpine(Box::new(error))
+    }
+}
+
+impl From<oci::IndexError> for OriginError {
+    fn from(error: oci::IndexError) -> Self {
+        Self::Images(Box::new(error))
     }
 }
 
@@ -117,6 +133,9 @@ pub enum ImportError {
     /// A package of Alpine's.
     #[error(transparent)]
     Apk(#[from] apk::ApkError),
+    /// An image.
+    #[error(transparent)]
+    Oci(#[from] oci::ImageError),
 }
 
 impl ImportError {
@@ -126,6 +145,7 @@ impl ImportError {
         match self {
             Self::Deb(error) => error.hint(),
             Self::Apk(error) => error.hint(),
+            Self::Oci(error) => error.hint(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod apk;
 mod deb;
 mod error;
+mod oci;
 mod relations;
 
 use std::any::Any;
@@ -16,7 +17,9 @@ use kiln_archive::Limits;
 use kiln_fetch::Fetcher;
 use kiln_model::lock::{LockedOrigin, LockedPackage, PackageKey};
 use kiln_model::project::Origin;
-use kiln_model::{Architecture, ArchiveKind, Digest, Dir, ObjectSink, OriginName, PackageRecord, Reporter};
+use kiln_model::{
+    Architecture, ArchiveKind, Digest, Dir, ObjectSink, OriginName, PackageName, PackageRecord, Reporter,
+};
 use kiln_store::Session;
 
 pub use self::error::{ImportError, OriginError};
@@ -26,7 +29,7 @@ use crate::mirror::Mirror;
 use crate::solver::{SolveError, SolveRequest};
 
 /// Every kind of archive, in the order of [`ArchiveKind`].
-pub const FORMATS: &[&dyn ArchiveFormat] = &[&deb::Deb, &apk::Apk];
+pub const FORMATS: &[&dyn ArchiveFormat] = &[&deb::Deb, &apk::Apk, &oci::Oci];
 
 /// What an archive is read with.
 #[derive(Clone, Copy)]
@@ -109,6 +112,19 @@ pub struct Offer {
     pub size: u64,
 }
 
+/// A package as it was fetched.
+#[derive(Debug)]
+pub struct PackageFile<'a> {
+    /// The name that the lock gives it.
+    pub name: &'a PackageName,
+    /// The version that the lock gives it.
+    pub version: &'a str,
+    /// Its file.
+    pub file: File,
+    /// The further files that it consists of, in the lock's order, each with the digest that it was found to have.
+    pub parts: Vec<(Digest, File)>,
+}
+
 /// An imported package: what the store keeps of it, and its files.
 #[derive(Debug, Clone)]
 pub struct Imported {
@@ -158,6 +174,7 @@ pub trait ArchiveFormat: Sync {
         archives: &[(&OriginName, &dyn OpenArchive)],
         requests: &[SolveRequest],
         architecture: Architecture,
+        means: &Means<'_>,
     ) -> Result<Vec<(SolveRequest, SolveError)>, OriginError>;
 
     /// Finds and pins the packages that a set of requests needs, among archives of this kind.
@@ -175,13 +192,18 @@ pub trait ArchiveFormat: Sync {
     /// Names the importer in keys of imports: another one gives other packages from the same file.
     fn importer(&self) -> &'static str;
 
+    /// Is a package called what the lock calls it, because its file does not say what it is?
+    fn is_named_by_the_lock(&self) -> bool {
+        false
+    }
+
     /// Turns a package's file into a package.
     ///
     /// # Errors
     /// When it is none, is damaged or too large, or an object cannot be written.
     fn import(
         &self,
-        file: File,
+        package: PackageFile<'_>,
         origin: OriginName,
         objects: &dyn ObjectSink,
         limits: &Limits,

@@ -16,7 +16,7 @@ use kiln_archive::{Kind, Limits, ReadError, tar};
 use kiln_model::capability::permitted_and_effective;
 use kiln_model::facts::{DeviceKind, DeviceNode, Mode, Permission};
 use kiln_model::name::AccountName;
-use kiln_model::{Dir, Entry, Facts, FileEntry, ObjectSink, SymlinkEntry, TreePath};
+use kiln_model::{Dir, Entry, Facts, FileEntry, ObjectId, ObjectSink, SymlinkEntry, TreePath};
 use sha1::{Digest as _, Sha1};
 
 use accounts::Account;
@@ -54,55 +54,30 @@ pub(crate) fn read(
 ) -> Result<(Dir, Facts), PayloadError> {
     let fault = |source: ReadError| PayloadError::Read { part: format!("`{member}`"), source };
     let mut tar = tar::Reader::new(reader, limits);
-    let mut data = Data { root: Dir::default(), facts: Facts::default(), accounts: &payload.accounts };
+    let mut data = Data::new(&payload.accounts);
     while let Some(entry) = tar.next_entry().map_err(fault)? {
         if (payload.passed_over)(&entry.path) {
             continue;
         }
-        // The links of base-files themselves stay where they are.
-        let top_link = matches!(entry.kind, Kind::Symlink(_)) && entry.path.components().count() == 1;
-        let path = if top_link { entry.path.clone() } else { below_usr(&entry.path) };
-        match &entry.kind {
+        let content = match &entry.kind {
             Kind::File => {
                 let content: &mut dyn Read = &mut tar;
                 let mut content = Checked { content, sha1: entry.sha1.map(|_| Sha1::new()) };
                 let object = store(&mut content, entry.size, objects).map_err(|error| match error {
                     StoreError::Read(source) => fault(source.into()),
-                    StoreError::Object(source) => PayloadError::Object { what: path.to_string(), source },
+                    StoreError::Object(source) => PayloadError::Object { what: entry.path.to_string(), source },
                 })?;
-                content.check(&path, entry.sha1)?;
-                let file = FileEntry::plain(object, entry.size, entry.mode & 0o100 != 0);
-                let plain = file.meta.mode;
-                data.place(&path, Entry::File(file))?;
-                data.permission(&path, &entry, plain)?;
+                content.check(&entry.path, entry.sha1)?;
+                Some(object)
             }
-            Kind::Directory => {
-                data.directory(&path)?;
-                data.permission(&path, &entry, 0o755)?;
+            Kind::Symlink(target) if entry.sha1.is_some_and(|said| said != *Sha1::digest(target)) => {
+                return Err(PayloadError::Checksum { path: entry.path });
             }
-            Kind::Symlink(target) => {
-                if path != entry.path && path.resolve_link(target) == path && data.root.get(&path).is_some() {
-                    // `/bin/x -> /usr/bin/x` beside the program itself: on a merged system they are one.
-                    continue;
-                }
-                if entry.sha1.is_some_and(|said| said != *Sha1::digest(target)) {
-                    return Err(PayloadError::Checksum { path });
-                }
-                let target = moved_target(&entry.path, &path, target);
-                data.place(&path, Entry::Symlink(SymlinkEntry::plain(target)))?;
-                data.permission(&path, &entry, entry.mode)?;
-            }
-            Kind::Hardlink(target) => data.hardlink(&path, &below_usr(target))?,
-            Kind::Character { major, minor } => data.device(&path, &entry, DeviceKind::Character, *major, *minor)?,
-            Kind::Block { major, minor } => data.device(&path, &entry, DeviceKind::Block, *major, *minor)?,
-            Kind::Fifo => data.device(&path, &entry, DeviceKind::Fifo, 0, 0)?,
-        }
+            _ => None,
+        };
+        data.add(&entry, content)?;
     }
-    // Devices are not in the tree, so what else is at their places shows only now.
-    match data.facts.devices.keys().find(|path| path.is_root() || data.root.get(path).is_some()) {
-        Some(path) => Err(Data::conflict(path, "it is a device and something else")),
-        None => Ok((data.root, data.facts)),
-    }
+    data.finish()
 }
 
 /// Where a link leads that is moved from one place to another with everything else.
@@ -137,13 +112,61 @@ impl Checked<'_> {
     }
 }
 
-struct Data<'a> {
+/// The files of a package while they come, one entry after the other.
+pub(crate) struct Data<'a> {
     root: Dir,
     facts: Facts,
     accounts: &'a FixedAccounts,
 }
 
-impl Data<'_> {
+impl<'a> Data<'a> {
+    /// Nothing yet.
+    pub(crate) fn new(accounts: &'a FixedAccounts) -> Self {
+        Self { root: Dir::default(), facts: Facts::default(), accounts }
+    }
+
+    /// Takes an entry; `content` is the object of a file.
+    pub(crate) fn add(&mut self, entry: &kiln_archive::Entry, content: Option<ObjectId>) -> Result<(), PayloadError> {
+        // The links of base-files themselves stay where they are.
+        let top_link = matches!(entry.kind, Kind::Symlink(_)) && entry.path.components().count() == 1;
+        let path = if top_link { entry.path.clone() } else { below_usr(&entry.path) };
+        match &entry.kind {
+            Kind::File => {
+                let object = content.ok_or_else(|| Self::conflict(&path, "it is a file without a content"))?;
+                let file = FileEntry::plain(object, entry.size, entry.mode & 0o100 != 0);
+                let plain = file.meta.mode;
+                self.place(&path, Entry::File(file))?;
+                self.permission(&path, entry, plain)
+            }
+            Kind::Directory => {
+                self.directory(&path)?;
+                self.permission(&path, entry, 0o755)
+            }
+            Kind::Symlink(target) => {
+                if path != entry.path && path.resolve_link(target) == path && self.root.get(&path).is_some() {
+                    // `/bin/x -> /usr/bin/x` beside the program itself: on a merged system they are one.
+                    return Ok(());
+                }
+                let target = moved_target(&entry.path, &path, target);
+                self.place(&path, Entry::Symlink(SymlinkEntry::plain(target)))?;
+                self.permission(&path, entry, entry.mode)
+            }
+            Kind::Hardlink(target) => self.hardlink(&path, &below_usr(target)),
+            Kind::Character { major, minor } => self.device(&path, entry, DeviceKind::Character, *major, *minor),
+            Kind::Block { major, minor } => self.device(&path, entry, DeviceKind::Block, *major, *minor),
+            Kind::Fifo => self.device(&path, entry, DeviceKind::Fifo, 0, 0),
+        }
+    }
+
+    /// The tree, and what it cannot say.
+    pub(crate) fn finish(self) -> Result<(Dir, Facts), PayloadError> {
+        // Devices are not in the tree, so what else is at their places shows only now.
+        match self.facts.devices.keys().find(|path| path.is_root() || self.root.get(path).is_some()) {
+            Some(path) => Err(Self::conflict(path, "it is a device and something else")),
+            None => Ok((self.root, self.facts)),
+        }
+    }
+
     fn conflict(path: &TreePath, why: impl Into<String>) -> PayloadError {
         PayloadError::Conflict { path: path.clone(), why: why.into() }
     }

@@ -99,6 +99,8 @@ pub struct LockedPackage {
     pub size: u64,
     /// The source package it was built from, where that has another name or version.
     pub source: Option<(String, String)>,
+    /// The further files that it consists of, in their order: an image's configuration and layers.
+    pub parts: Vec<LockedFile>,
 }
 
 /// Names a target in the lock.
@@ -160,7 +162,7 @@ pub enum LockedSource {
     },
 }
 
-/// A file of a source package.
+/// A file of a source package, or of a package that has several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LockedFile {
     /// Its name.

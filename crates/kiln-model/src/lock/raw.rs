@@ -101,6 +101,8 @@ pub(super) struct RawPackage {
     pub(super) sha256: Digest,
     pub(super) size: u64,
     pub(super) source: Option<RawSourcePackage>,
+    #[serde(default)]
+    pub(super) parts: Vec<RawFile>,
 }
 
 #[derive(Deserialize)]

@@ -186,16 +186,22 @@ impl Reading<'_> {
                 Platform::Arm64 => Some(Architecture::Arm64),
             };
             let key = PackageKey { origin: package.origin, name: package.name, architecture };
+            let part = |f: RawFile| LockedFile { name: f.name, path: f.path, sha256: f.sha256, size: f.size };
             let value = LockedPackage {
                 version: package.version,
                 path: package.path,
                 sha256: package.sha256,
                 size: package.size,
                 source: package.source.map(|source| (source.name, source.version)),
+                parts: package.parts.into_iter().map(part).collect(),
             };
             let told = self.problems.len();
             self.known_origin(&lock, &key.origin, span.clone());
             self.path(&value.path, span.clone());
+            for part in &value.parts {
+                self.path(&part.path, span.clone());
+                self.size(part.size, span.clone());
+            }
             self.version(&value.version, span.clone());
             self.size(value.size, span.clone());
             if self.problems.len() > told {

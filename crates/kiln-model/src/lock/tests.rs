@@ -41,6 +41,7 @@ fn sample() -> Lock {
             sha256: Digest::of(name.as_bytes()),
             size: 1234,
             source: architecture.map(|_| ("glibc".to_owned(), "2.41-12".to_owned())),
+            parts: Vec::new(),
         };
         lock.packages.insert(key, package);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{ENVIRONMENT, IdKind, Lock, LockedSource, LockedTarget, TargetKey, VERSION};
+use super::{ENVIRONMENT, IdKind, Lock, LockedFile, LockedSource, LockedTarget, TargetKey, VERSION};
 use crate::PackageRef;
 
 impl fmt::Display for Lock {
@@ -93,6 +93,9 @@ impl Lock {
             if let Some((name, version)) = &package.source {
                 writeln!(f, "source = {{ name = {}, version = {} }}", Text(name), Text(version))?;
             }
+            if !package.parts.is_empty() {
+                list(f, "parts", package.parts.iter(), file)?;
+            }
         }
         Ok(())
     }
@@ -106,10 +109,7 @@ impl Lock {
                     write!(f, "package = {}\nversion = {}\n", Text(package.as_str()), Text(version))?;
                     let mut files = files.clone();
                     files.sort();
-                    list(f, "files", files.iter(), |file| {
-                        let (name, path, sha256) = (Text(&file.name), Text(&file.path), file.sha256.to_hex());
-                        format!("{{ name = {name}, path = {path}, sha256 = \"{sha256}\", size = {} }}", file.size)
-                    })?;
+                    list(f, "files", files.iter(), file)?;
                 }
                 LockedSource::Archive { url, sha256, size } => {
                     write!(f, "kind = \"archive\"\nurl = {}\nsha256 = \"{}\"\n", Text(url), sha256.to_hex())?;
@@ -145,6 +145,11 @@ fn list<T>(
         writeln!(f, "  {},", show(item))?;
     }
     f.write_str("]\n")
+}
+
+fn file(file: &LockedFile) -> String {
+    let (name, path, sha256) = (Text(&file.name), Text(&file.path), file.sha256.to_hex());
+    format!("{{ name = {name}, path = {path}, sha256 = \"{sha256}\", size = {} }}", file.size)
 }
 
 /// A text as TOML's basic string.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Project, ProjectPath};
+use super::{ImagePlace, OciOrigin, Origin, Project, ProjectPath};
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::hooks::HooksWords;
 use crate::image::{FileContent, Image};
@@ -84,6 +84,9 @@ impl Check<'_, '_> {
     fn project(&self) {
         self.hooks(&self.project.hooks);
         for origin in self.project.origins.values() {
+            if let Origin::Oci(OciOrigin { place: ImagePlace::Layout(layout), .. }) = &origin.value {
+                self.file(layout, FileKind::Folder, "image layout");
+            }
             let Some(keyring) = origin.value.keyring() else { continue };
             // Alpine's keys are a file each, and may be a folder of them.
             let folder =
@@ -227,7 +230,7 @@ impl Check<'_, '_> {
     fn only_deb(&self, origin: &OriginName, place: Place, lacks: &str) {
         let kind = self.project.origins.get(origin).map(|origin| origin.value.kind());
         if let Some(kind) = kind.filter(|kind| *kind != ArchiveKind::Deb) {
-            let message = format!("`{origin}` is an archive of `.{kind}` packages, which {lacks}");
+            let message = format!("`{origin}` is {}, which {lacks}", kind.described());
             self.reader.wrong(place, message);
         }
     }

@@ -19,6 +19,8 @@ pub enum Origin {
     Deb(DebOrigin),
     /// Alpine's archive of `.apk` packages, or one made like it.
     Apk(ApkOrigin),
+    /// Container images: of a registry, or of a folder in the OCI image layout.
+    Oci(OciOrigin),
 }
 
 /// A distribution's archive of `.deb` packages.
@@ -57,6 +59,39 @@ pub struct ApkOrigin {
     /// What an index's signature has to be made with; `sha256` by default.
     #[schemars(with = "Option<IndexSignatures>")]
     pub signatures: IndexSignatures,
+}
+
+/// Container images. A package of the origin is an image: a repository of the registry, or a name in the layout.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct OciOrigin {
+    /// Where the images are: one of the two.
+    #[schemars(flatten)]
+    pub place: ImagePlace,
+    /// The tag that `kiln lock` pins; `latest` by default.
+    #[schemars(with = "Option<String>")]
+    pub tag: String,
+}
+
+/// Where images are.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum ImagePlace {
+    /// A registry, and the part of its repositories' names before the package's: `https://HOST/PATH`.
+    Registry(String),
+    /// A folder of the project in the OCI image layout.
+    Layout(#[schemars(with = "ProjectPath")] Spanned<ProjectPath>),
+}
+
+impl ImagePlace {
+    /// The address, or the folder.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Registry(address) => address,
+            Self::Layout(folder) => folder.value.as_str(),
+        }
+    }
 }
 
 /// The weakest digest that a signature of an index may be made with.
@@ -132,24 +167,27 @@ impl Origin {
         match self {
             Self::Deb(_) => ArchiveKind::Deb,
             Self::Apk(_) => ArchiveKind::Apk,
+            Self::Oci(_) => ArchiveKind::Oci,
         }
     }
 
-    /// The distribution, which its mirror is named by.
+    /// The distribution, which its mirror is named by; of images, where they are.
     #[must_use]
     pub fn distribution(&self) -> &str {
         match self {
             Self::Deb(origin) => &origin.distribution,
             Self::Apk(origin) => &origin.distribution,
+            Self::Oci(origin) => origin.place.as_str(),
         }
     }
 
-    /// The suite.
+    /// The suite; of images, the tag.
     #[must_use]
     pub fn suite(&self) -> &str {
         match self {
             Self::Deb(origin) => &origin.suite,
             Self::Apk(origin) => &origin.suite,
+            Self::Oci(origin) => &origin.tag,
         }
     }
 
@@ -159,6 +197,7 @@ impl Origin {
         match self {
             Self::Deb(origin) => &origin.components,
             Self::Apk(origin) => &origin.components,
+            Self::Oci(_) => &[],
         }
     }
 
@@ -168,6 +207,7 @@ impl Origin {
         match self {
             Self::Deb(origin) => origin.keyring.as_ref(),
             Self::Apk(origin) => Some(&origin.keyring),
+            Self::Oci(_) => None,
         }
     }
 
@@ -189,7 +229,8 @@ impl Origin {
 type ReadOrigin = fn(&Reader<'_>, &str, &mut Fields<'_, '_, '_>) -> Option<Origin>;
 
 /// Who reads the settings of each kind.
-const READERS: &[(ArchiveKind, ReadOrigin)] = &[(ArchiveKind::Deb, deb), (ArchiveKind::Apk, apk)];
+const READERS: &[(ArchiveKind, ReadOrigin)] =
+    &[(ArchiveKind::Deb, deb), (ArchiveKind::Apk, apk), (ArchiveKind::Oci, oci)];
 
 fn kind(reader: &Reader<'_>, node: &Node) -> Option<ArchiveKind> {
     let text = reader.text(node)?;
@@ -222,6 +263,54 @@ fn apk(reader: &Reader<'_>, name: &str, fields: &mut Fields<'_, '_, '_>) -> Opti
     let State { distribution, suite, components } = state?;
     let signatures = signatures.unwrap_or_default();
     Some(Origin::Apk(ApkOrigin { distribution, suite, components, keyring: keyring?, signatures }))
+}
+
+fn oci(reader: &Reader<'_>, _: &str, fields: &mut Fields<'_, '_, '_>) -> Option<Origin> {
+    let (registry, layout, tag) = (fields.take("registry"), fields.take("layout"), fields.take("tag"));
+    let place = match (registry, layout) {
+        (Some(node), None) => address(reader, node).map(ImagePlace::Registry),
+        (None, Some(node)) => reader.parse::<ProjectPath>(node).map(ImagePlace::Layout),
+        (Some(_), Some(node)) => {
+            reader.wrong(node.place, "images are of a `registry` or of a `layout`, not of both");
+            None
+        }
+        (None, None) => {
+            // Says what is missing, at its place.
+            fields.require("registry");
+            None
+        }
+    };
+    let tag = match tag {
+        Some(node) => image_tag(reader, node),
+        None => Some("latest".to_owned()),
+    };
+    Some(Origin::Oci(OciOrigin { place: place?, tag: tag? }))
+}
+
+/// The address of a registry. Credentials are nothing for a file that is committed.
+fn address(reader: &Reader<'_>, node: &Node) -> Option<String> {
+    let text = reader.line(node)?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let sound = |rest: &&str| {
+        let known = |b: u8| b.is_ascii_alphanumeric() || b"-._:/[]".contains(&b);
+        rest.bytes().all(known) && !rest.starts_with('/') && !rest.is_empty() && !rest.contains("..")
+    };
+    if rest.is_some_and(|rest| sound(&rest)) {
+        return Some(text);
+    }
+    let problem = Problem::new(node.place, format!("`{text}` is not a registry's address"));
+    reader.report(problem.hint("write it as `https://HOST/PATH`, without credentials"));
+    None
+}
+
+fn image_tag(reader: &Reader<'_>, node: &Node) -> Option<String> {
+    let text = reader.line(node)?;
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if !text.is_empty() && text.len() <= 128 && text.bytes().all(known) && !text.starts_with(['-', '.']) {
+        return Some(text);
+    }
+    reader.wrong(node.place, format!("`{text}` is not a tag of an image"));
+    None
 }
 
 /// What names a state of a distribution's archive.

@@ -15,5 +15,7 @@ pub fn compare(kind: ArchiveKind, a: &str, b: &str) -> Ordering {
     match kind {
         ArchiveKind::Deb => deb::compare(a, b),
         ArchiveKind::Apk => apk::compare(a, b),
+        // A tag and a digest: they are told apart, and one is not newer than the other.
+        ArchiveKind::Oci => a.cmp(b),
     }
 }

@@ -7,7 +7,7 @@ use kiln_archive::Limits;
 use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
 use kiln_build::package::put_package;
 use kiln_build::source::FILE;
-use kiln_import::archive::{ImportError, Imported, format_of};
+use kiln_import::archive::{ImportError, Imported, PackageFile, format_of};
 use kiln_model::{ActionKey, Architecture, ArchiveKind, KeyBuilder, OriginName, PackageName, PackageRecord};
 use kiln_store::ActionResult;
 
@@ -27,7 +27,9 @@ pub struct ImportAction {
     pub origin: OriginName,
     /// The node that brought the file.
     pub file: NodeId,
-    /// Its length.
+    /// The nodes that brought the further files that it consists of.
+    pub parts: Vec<NodeId>,
+    /// The length of all of them.
     pub size: u64,
     /// The name, version and architecture that the lock gives it.
     pub package: (PackageName, String, Option<Architecture>),
@@ -79,7 +81,7 @@ impl Action for ImportAction {
     }
 
     fn dependencies(&self) -> Vec<NodeId> {
-        vec![self.file]
+        std::iter::once(self.file).chain(self.parts.iter().copied()).collect()
     }
 
     fn weight(&self) -> u64 {
@@ -88,16 +90,28 @@ impl Action for ImportAction {
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
         let (object, _) = inputs.object(self.file, FILE)?;
-        Ok(KeyBuilder::new(format_of(self.kind).importer())
-            .field("file", object.0.as_bytes())
-            .field("origin", self.origin.as_str())
-            .finish())
+        let format = format_of(self.kind);
+        let mut key =
+            KeyBuilder::new(format.importer()).field("file", object.0.as_bytes()).field("origin", self.origin.as_str());
+        // A file that names its further files by their digests says all that they could.
+        if format.is_named_by_the_lock() {
+            let (name, version, _) = &self.package;
+            key = key.field("name", name.as_str()).field("version", version.as_str());
+        }
+        Ok(key.finish())
     }
 
     fn run(&self, context: &Context<'_>, inputs: &Inputs) -> Result<ActionResult, ActionError> {
         let session = context.session;
         let (object, size) = inputs.object(self.file, FILE)?;
         let file = session.object_file(&object, size).map_err(ActionError::new)?;
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let (object, size) = inputs.object(*part, FILE)?;
+            parts.push((object.0, session.object_file(&object, size).map_err(ActionError::new)?));
+        }
+        let (name, version, _) = &self.package;
+        let file = PackageFile { name, version, file, parts };
         let imported = format_of(self.kind).import(file, self.origin.clone(), session, &Limits::default());
         let Imported { record, tree } = imported.map_err(hinted(ImportError::hint))?;
         self.check(&record)?;

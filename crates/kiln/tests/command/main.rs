@@ -8,6 +8,7 @@ mod auditing;
 mod bad_input;
 mod building;
 mod composing;
+mod images;
 mod laws;
 mod locking;
 mod running;
