@@ -621,3 +621,61 @@ fn https_is_refused_when_the_server_does_not_speak_it() {
         "{error:?}"
     );
 }
+
+#[test]
+fn a_registry_is_asked_again_with_a_token_that_it_alone_gets() {
+    let bytes = body();
+    let blob = bytes.clone();
+    let elsewhere = Server::start(move |_, head, stream| good(head, stream, &blob));
+    let away = elsewhere.url("blob");
+    let port = Arc::new(Mutex::new(0));
+    let own = port.clone();
+    let registry = Server::start(move |_, head, stream| {
+        if head.starts_with("get /token?service=here&scope=repository%3ateam%2fsystem%3apull ") {
+            return ok(stream, br#"{"token":"sesame"}"#);
+        }
+        if !head.contains("authorization: bearer sesame\r\n") {
+            let realm = format!("http://127.0.0.1:{}/token", own.lock().unwrap());
+            let scope = "repository:team/system:pull";
+            let ask = format!("www-authenticate: Bearer realm=\"{realm}\",service=\"here\",scope=\"{scope}\"\r\n");
+            return status(stream, "401 Unauthorized", &ask);
+        }
+        if head.starts_with("get /v2/team/system/manifests/") {
+            assert!(head.contains("application/vnd.oci.image.manifest.v1+json"), "{head}");
+            return ok(stream, b"{}");
+        }
+        status(stream, "307 Temporary Redirect", &format!("location: {away}\r\n"));
+    });
+    *port.lock().unwrap() = registry.port;
+    let fetcher = Fetcher::new(quick());
+    let ask = |path: &str, bytes: &[u8]| {
+        let mut url = registry.url(path);
+        url.set_username("me").unwrap();
+        fetcher.fetch_bytes(&pinned(vec![url], bytes), &Silent).unwrap()
+    };
+    ask("v2/team/system/manifests/stable", b"{}");
+    assert_eq!(ask("v2/team/system/blobs/sha256:0", &bytes).0, bytes);
+    let requests = registry.requests();
+    // Refused, the token with the credentials, the manifest; then the blob with the token that is there.
+    assert_eq!(requests.len(), 4, "{requests:?}");
+    assert!(requests[1].contains("authorization: basic"), "{requests:?}");
+    assert!(elsewhere.requests().iter().all(|head| !head.contains("authorization")), "the token is the registry's");
+}
+
+#[test]
+fn a_registry_that_takes_no_token_is_not_asked_for_ever() {
+    let port = Arc::new(Mutex::new(0));
+    let own = port.clone();
+    let registry = Server::start(move |_, head, stream| {
+        if head.starts_with("get /token") {
+            return ok(stream, br#"{"token":"sesame"}"#);
+        }
+        let realm = format!("http://127.0.0.1:{}/token", own.lock().unwrap());
+        status(stream, "401 Unauthorized", &format!("www-authenticate: Bearer realm=\"{realm}\"\r\n"));
+    });
+    *port.lock().unwrap() = registry.port;
+    let request = pinned(vec![registry.url("v2/team/system/blobs/sha256:0")], b"x");
+    let error = Fetcher::new(quick()).fetch_bytes(&request, &Silent).unwrap_err();
+    assert!(error.to_string().contains("answered 401"), "{error}");
+    assert_eq!(registry.requests().len(), 3);
+}
