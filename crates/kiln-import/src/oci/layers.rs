@@ -117,10 +117,8 @@ impl Stack {
         }
         let place = if parent.is_root() { hidden.to_owned() } else { format!("{}/{hidden}", parent.as_str()) };
         let place: TreePath = place.parse().map_err(|_| Self::fault(layer, path, "is a whiteout of no name"))?;
-        let Some(node) = self.nodes.get(place.as_str()) else {
-            return Err(Self::fault(layer, path, "is a whiteout of something that no layer below has"));
-        };
-        if node.layer < layer {
+        // Builders leave whiteouts of what never was (made and removed in one step), and the specification allows it.
+        if self.nodes.get(place.as_str()).is_some_and(|node| node.layer < layer) {
             self.nodes.remove(place.as_str());
         }
         // What the layer itself has there stays, and so do the folders that hold it.
