@@ -182,13 +182,23 @@ fn a_planted_index_link_is_not_read_through() {
     assert!(matches!(write(&sample.request(), &elsewhere), Err(OutputError::Occupied { .. })));
 }
 
+/// Objects of which the second half is lost; it says so where they end, as a source has to.
 struct Failing(MemoryObjects);
+
+struct Damaged(ObjectId);
+
+impl Read for Damaged {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::new(io::ErrorKind::InvalidData, ObjectError::Damaged(self.0)))
+    }
+}
 
 impl ObjectSource for Failing {
     fn open(&self, id: &ObjectId) -> Result<Box<dyn Read + Send>, ObjectError> {
         let bytes = self.0.read(id)?;
         let half = bytes[..bytes.len() / 2].to_vec();
-        Ok(Box::new(io::Cursor::new(half).chain(io::repeat(0)).take(bytes.len() as u64)))
+        let whole = io::Cursor::new(half).chain(io::repeat(0)).take(bytes.len() as u64);
+        Ok(Box::new(whole.chain(Damaged(*id))))
     }
 }
 
