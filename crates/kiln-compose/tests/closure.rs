@@ -38,6 +38,20 @@ fn the_same_program_among_documents_is_a_note() {
 }
 
 #[test]
+fn a_plug_in_finds_what_lies_beside_it_and_a_program_does_not() {
+    let objects = MemoryObjects::default();
+    let lacks = |executable: bool| {
+        let mut dir = with_program(&objects, "/opt/x/libc.so.6", &[]);
+        let Some(Entry::File(program)) = dir.get(&path("/opt/x/libc.so.6")).cloned() else { unreachable!() };
+        let plug_in = FileEntry::plain(program.object, program.size, executable);
+        dir.insert(&path("/opt/x/it"), Entry::File(plug_in)).unwrap();
+        let found = faults(&dir, &objects, &Allowed::default());
+        found.iter().any(|f| f.path == path("/opt/x/it") && f.kind == FaultKind::Library("libc.so.6".into()))
+    };
+    assert!(!lacks(false) && lacks(true));
+}
+
+#[test]
 fn a_text_file_with_a_librarys_name_is_no_library() {
     let objects = MemoryObjects::default();
     let dir = with_program(&objects, "/usr/bin/tool", &[("/usr/lib/libc.so.6", "INPUT(libc.so)")]);

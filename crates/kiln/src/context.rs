@@ -226,6 +226,7 @@ impl Context {
         let old = self.salvage_lock(workspace)?;
         let new = self.resolve(workspace, services, old.as_ref(), &Update::Nothing)?;
         self.write_lock(workspace, &new)?;
+        self.progress.step("Locked", &format!("{}: commit it", workspace.folder.join(LOCK_FILE).display()));
         Ok(new)
     }
 

@@ -257,8 +257,10 @@ impl Check<'_> {
         {
             self.add(severity, path, FaultKind::Interpreter(interpreter.clone()));
         }
+        // A library that lies with its own kind is loaded by a program that has loaded what lies beside it: systemd's, Java's.
+        let beside: Vec<TreePath> = if matters || program { Vec::new() } else { path.parent().into_iter().collect() };
         for needed in &info.needed {
-            if !self.has_library(path, info, needed)? {
+            if !self.has_library(path, info, needed)? && !self.is_library_in(&beside, needed, info.machine)? {
                 self.add(severity, path, FaultKind::Library(needed.clone()));
             }
         }

@@ -115,7 +115,11 @@ impl Build {
         built: &mut Vec<serde_json::Value>,
     ) -> Outcome<()> {
         let services = context.services()?;
-        let mut lock = context.lock(workspace, &services, self.lock)?;
+        let mut lock = if self.lock {
+            context.lock(workspace, &services, true)?
+        } else {
+            lock_or_make(context, workspace, &services)?
+        };
         let (images, recipes) = select(workspace, names)?;
         let mut failures = Vec::new();
         let architectures = workspace.project.architectures(services.settings.native);
@@ -371,7 +375,7 @@ pub fn keep(
     services.store.set_root(&name, &references).map_err(failed(kiln_store::RootError::hint))
 }
 
-/// The lock of a command that builds one image, brought up to date where there is none yet.
+/// The lock of a command that builds, made where there is none yet. One that is there is taken as it is, or refused.
 pub fn lock_or_make(context: &Context, workspace: &Workspace, services: &Services) -> Outcome<Lock> {
     context.lock(workspace, services, workspace.lock_text.is_none())
 }

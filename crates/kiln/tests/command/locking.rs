@@ -13,19 +13,24 @@ fn a_new_project_builds_at_once_and_overwrites_nothing() {
     let again = ended(world.command(world.folder()).args(["init", "hello"]));
     again.failed(2, &["kiln.yaml` is there already", "choose an empty folder"]);
     project.commit();
-    project.kiln(&["build", "--lock"]).done().said(&["Composing image web", "out/web.oci"]);
+    project.kiln(&["build"]).done().said(&["Composing image web", "out/web.oci"]);
     let why = project.kiln(&["why", "web", "/srv/index.html"]).done();
     assert!(why.stdout.starts_with("/srv/index.html: a file by "), "{why}");
 }
 
 #[test]
-fn building_before_locking_says_what_to_do_and_can_do_it() {
+fn the_first_build_locks_and_a_later_one_never_does() {
     let world = World::new();
     let project = world.project("p");
-    project.kiln(&["build"]).failed(2, &["the project has no `kiln.lock`", "run `kiln lock` and commit"]);
-    let built = project.kiln(&["build", "--lock"]).done();
+    project.kiln(&["why", "web", "/usr"]).failed(2, &["the project has no `kiln.lock`", "run `kiln lock` and commit"]);
+    let built = project.kiln(&["build"]).done();
     assert!(built.stdout.starts_with("web oci "), "{built}");
-    assert!(project.read("kiln.lock").contains("name = \"hello\""));
+    let lock = project.read("kiln.lock");
+    assert!(lock.contains("name = \"hello\""));
+    world.publish(&[hello("2.0")]);
+    project.edit("images/web.yaml", "name: web", "name: web2");
+    project.kiln(&["build"]).failed(2, &["does not say what the project asks", "run `kiln lock`"]);
+    assert_eq!(project.read("kiln.lock"), lock);
 }
 
 #[test]
