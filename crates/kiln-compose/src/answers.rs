@@ -8,10 +8,8 @@ use kiln_hooks::Question;
 use kiln_model::{HooksWord, ObjectError, ObjectSource, PackageRef};
 
 use crate::error::ComposeError;
+use crate::hooks::LARGEST;
 use crate::request::{Member, Request};
-
-/// Larger templates are not read; the largest of Debian's has 600 kB.
-const LIMIT: u64 = 4 * 1024 * 1024;
 
 /// So many questions are named where one is not there.
 const NAMED: usize = 12;
@@ -22,7 +20,7 @@ pub struct AnswerFaults(pub Vec<(String, String)>);
 
 impl fmt::Display for AnswerFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("answers of the image are to no question")?;
+        f.write_str("answers of the image cannot be taken")?;
         self.0.iter().try_for_each(|(place, why)| write!(f, "\n  {place}: {why}"))
     }
 }
@@ -56,7 +54,7 @@ pub(crate) fn check(request: &Request, source: &dyn ObjectSource) -> Result<(), 
 }
 
 fn questions(member: &Member, source: &dyn ObjectSource) -> Result<BTreeMap<String, Question>, ObjectError> {
-    let hook = member.record.hooks.iter().find(|hook| hook.name == "templates" && hook.size <= LIMIT);
+    let hook = member.record.hooks.iter().find(|hook| hook.name == "templates" && hook.size <= LARGEST);
     let Some(hook) = hook else { return Ok(BTreeMap::new()) };
     Ok(kiln_hooks::templates(&String::from_utf8_lossy(&source.read(&hook.object)?)))
 }

@@ -14,6 +14,9 @@ use crate::request::{Member, Request};
 use crate::rules::RuleSet;
 use crate::trigger::{self, Told};
 
+/// Larger control files are not read; the largest templates of Debian have 600 kB.
+pub(crate) const LARGEST: u64 = 4 * 1024 * 1024;
+
 /// What an image or its project says of the hooks of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {

@@ -138,14 +138,15 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
 
 fn text(image: &Image<'_>, member: &Member, name: &str) -> Result<Option<String>, ObjectError> {
     let Some(hook) = member.record.hooks.iter().find(|hook| hook.name == name) else { return Ok(None) };
-    if hook.size > LIMIT {
-        // Too large a script is not read, and its text is not taken for an empty one.
-        return Ok(Some(String::new()));
-    }
     Ok(Some(String::from_utf8_lossy(&image.source.read(&hook.object)?).into_owned()))
 }
 
 fn read_deb(image: &Image<'_>, others: &[Member], member: &Member) -> Result<Reading, ObjectError> {
+    // One that is not read is not taken for an empty one: everything that follows from it would be guessed.
+    let read = ["preinst", "postinst", "config", "templates"];
+    if let Some(large) = member.record.hooks.iter().find(|h| read.contains(&&*h.name) && h.size > hooks::LARGEST) {
+        return Ok(Reading { unfollowed: vec![unread(&large.name, hooks::LARGEST)], ..Reading::default() });
+    }
     let (preinst, postinst) = (text(image, member, "preinst")?, text(image, member, "postinst")?);
     let (config, templates) = (text(image, member, "config")?, text(image, member, "templates")?);
     let scripts = Scripts {
@@ -160,13 +161,16 @@ fn read_deb(image: &Image<'_>, others: &[Member], member: &Member) -> Result<Rea
     Ok(kiln_hooks::read(&scripts, &before, image))
 }
 
+fn unread(script: &str, limit: u64) -> Unfollowed {
+    let why = format!("it is larger than {} kB", limit / 1024);
+    Unfollowed { place: Place { script: script.to_owned(), line: 1 }, text: String::new(), why }
+}
+
 fn read_apk(image: &Image<'_>, member: &Member) -> Result<Reading, ObjectError> {
     let mut reading = Reading::default();
     for name in hooks::of(member) {
         if member.record.hooks.iter().any(|hook| hook.name == name && hook.size > LIMIT) {
-            let place = Place { script: name.to_owned(), line: 1 };
-            let why = format!("it is larger than {} kB", LIMIT / 1024);
-            reading.unfollowed.push(Unfollowed { place, text: String::new(), why });
+            reading.unfollowed.push(unread(name, LIMIT));
             continue;
         }
         alpine_hooks::read(name, &text(image, member, name)?.unwrap_or_default(), &mut reading);

@@ -40,6 +40,21 @@ fn what_cannot_be_followed_is_an_error_with_all_its_lines_and_the_way_out() {
 }
 
 #[test]
+fn templates_too_large_to_read_are_not_taken_for_none() {
+    let objects = MemoryObjects::default();
+    let script = "#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\ndb_get a/place\nmkdir \"/var/lib/$RET\"\n";
+    let question = "Template: a/place\nType: string\nDefault: a\nDescription: The place\n";
+    // The largest of Debian's are of this size.
+    let long = format!("{question} {}\n", "x".repeat(600 << 10));
+    let read = request(vec![hook(with(&objects, "a", script), &objects, "templates", &long)]);
+    assert!(composed(&read, &objects).tree.get(&path("/var/lib/a")).is_some());
+    let long = format!("{question} {}\n", "x".repeat(5 << 20));
+    let unread = request(vec![hook(with(&objects, "a", script), &objects, "templates", &long)]);
+    let (error, _) = refused(&unread, &objects);
+    assert!(error.contains("templates:1") && error.contains("larger than 4096 kB"), "{error}");
+}
+
+#[test]
 fn what_is_accepted_leaves_what_was_followed() {
     let objects = MemoryObjects::default();
     let mut request = request(vec![with(&objects, "a", STRANGE)]);

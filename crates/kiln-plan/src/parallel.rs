@@ -17,9 +17,9 @@ pub(crate) fn map<T: Sync, R: Send, E: Send>(
     let done: Vec<Mutex<Option<Result<R, E>>>> = items.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let run = || {
-        while let Some((index, item)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
-        {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return };
             let result = work(item);
             if result.is_err() {
                 next.store(items.len(), Ordering::Relaxed);

@@ -191,8 +191,12 @@ fn sources(
         let records = archive.sources(package.as_str()).ok()?;
         let Some(record) = records.iter().find(|record| record.version == *version) else {
             let there: Vec<&str> = records.iter().map(|record| record.version.as_str()).collect();
-            let message = format!("{pinned} has the source package `{package}` in version {}", there.join(", "));
-            faults.push(entry.fault(text, Some("version"), message).hint(MEND));
+            let message = match &there[..] {
+                [] => format!("{pinned} has no source package `{package}`"),
+                there => format!("{pinned} has the source package `{package}` in version {}", there.join(", ")),
+            };
+            let key = if there.is_empty() { "package" } else { "version" };
+            faults.push(entry.fault(text, Some(key), message).hint(MEND));
             continue;
         };
         for file in files {

@@ -69,10 +69,12 @@ impl MirrorWords {
         match place {
             ImagePlace::Layout(folder) => mirror::of_layout(&project.join(folder.value.as_str())),
             // A registry that stands in for the project's has the same repositories.
-            ImagePlace::Registry(address) => self.choose(ArchiveKind::Oci, name, name).or_else(|error| match error {
-                MirrorError::None { .. } => mirror::of_registry(address),
-                wrong => Err(wrong),
-            }),
+            ImagePlace::Registry(address) => {
+                self.choose(ArchiveKind::Oci, name, origin.mirror_name(name)).or_else(|error| match error {
+                    MirrorError::None { .. } => mirror::of_registry(address),
+                    wrong => Err(wrong),
+                })
+            }
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Global {
     /// Actions at once (default: the number of cores)
     #[arg(short, long, global = true, value_name = "N", help_heading = "Everywhere")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// Where to get packages: URL, or DISTRIBUTION=URL
+    /// Where to get packages: URL, or NAME=URL with a distribution, or an origin of images
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub mirror: Vec<String>,
     /// Say nothing but warnings and errors

@@ -84,14 +84,18 @@ impl Context {
         Ok(folder)
     }
 
-    /// A mirror of a distribution that the project has nothing of would be ignored.
+    /// A mirror of what the project has nothing of would be ignored.
     fn check_mirrors(&self, workspace: &Workspace) -> Outcome<()> {
-        let origins = || workspace.project.project.origins.values();
-        let known: BTreeSet<&str> = origins().map(|origin| origin.value.distribution()).collect();
+        let origins = &workspace.project.project.origins;
+        let known: BTreeSet<&str> =
+            origins.iter().map(|(name, origin)| origin.value.mirror_name(name.as_str())).collect();
         for text in &self.global.mirror {
             let Some(name) = mirror_of(text).0.filter(|name| !known.contains(name)) else { continue };
             let hint = kiln_model::yaml::did_you_mean(name, "it has", known.iter().copied());
-            return Err(Failure::usage(format!("`--mirror {text}`: the project has no distribution `{name}`"), hint));
+            return Err(Failure::usage(
+                format!("`--mirror {text}`: nothing of the project has mirrors of the name `{name}`"),
+                hint,
+            ));
         }
         Ok(())
     }

@@ -76,10 +76,10 @@ pub(super) fn follow(
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if stopped.is_none() {
-            stopped = match () {
-                () if left.is_zero() => Some(Stopped::OutOfTime),
-                () if watch.is_over(contained) => Some(Stopped::OutOfMemory),
-                () => None,
+            stopped = if left.is_zero() {
+                Some(Stopped::OutOfTime)
+            } else {
+                watch.is_over(contained).then_some(Stopped::OutOfMemory)
             };
             if stopped.is_some() {
                 contained.kill();

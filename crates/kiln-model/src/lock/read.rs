@@ -106,7 +106,7 @@ impl Reading<'_> {
         let raw: Raw = match toml::from_str(text) {
             Ok(raw) => raw,
             Err(error) => {
-                if !self.is_newer() {
+                if !self.is_of_another_version() {
                     self.problem(error.span().unwrap_or(0..1), format!("the lock cannot be read: {}", error.message()));
                 }
                 return None;
@@ -114,11 +114,11 @@ impl Reading<'_> {
         };
         match &raw.version {
             None => {
-                self.problem(0..1, "the lock cannot be read: it does not say its `version`".to_owned());
+                self.no_version();
                 None
             }
             Some(version) if *version.get_ref() != VERSION => {
-                self.is_newer();
+                self.is_of_another_version();
                 None
             }
             Some(_) => Some(self.assemble(raw)),
@@ -139,15 +139,20 @@ impl Reading<'_> {
         true
     }
 
+    pub(super) fn no_version(&mut self) {
+        self.problem(0..1, "the lock cannot be read: it does not say its `version`".to_owned());
+    }
+
     /// Notes that the lock is of another version, if that is what is wrong with it.
-    pub(super) fn is_newer(&mut self) -> bool {
+    pub(super) fn is_of_another_version(&mut self) -> bool {
         let Ok(header) = toml::from_str::<Header>(self.text) else { return false };
         if *header.version.get_ref() == VERSION {
             return false;
         }
+        let who = if *header.version.get_ref() > VERSION { "a newer" } else { "an older" };
         let message = format!("this lock is of version {}", header.version.get_ref());
         self.problem(header.version.span(), message).hint =
-            Some(format!("this version of Kiln reads version {VERSION}; a newer one wrote it"));
+            Some(format!("this version of Kiln reads version {VERSION}; {who} one wrote it"));
         true
     }
 
@@ -157,14 +162,16 @@ impl Reading<'_> {
         for entry in raw.origin {
             let (span, origin) = (entry.span(), entry.into_inner());
             let what = format!("the origin `{}`", origin.name);
-            let index = |i: RawIndex| LockedIndex { path: i.path, sha256: i.sha256, size: i.size };
-            let mut indexes: Vec<LockedIndex> = origin.indexes.into_iter().map(index).collect();
-            indexes.sort();
-            for index in &indexes {
-                self.path(&index.path, span.clone());
+            let mut indexes = Vec::with_capacity(origin.indexes.len());
+            for RawIndex { path, sha256, size } in origin.indexes {
+                if self.path(&path, span.clone()) {
+                    indexes.push(LockedIndex { path, sha256, size });
+                }
             }
+            indexes.sort();
             if origin.release.is_none() && origin.archive == ArchiveKind::Deb {
                 self.problem(span.clone(), format!("{what} has no `release`"));
+                continue;
             }
             let value = LockedOrigin {
                 archive: origin.archive,
@@ -303,6 +310,7 @@ impl Reading<'_> {
             let (span, recipes) = (entry.span(), entry.into_inner());
             if !is_commit(&recipes.commit) {
                 self.problem(span.clone(), format!("`{}` is not a commit in full", recipes.commit));
+                continue;
             }
             let what = format!("the repository `{}`", recipes.origin);
             let value = LockedRecipes { url: recipes.url, commit: recipes.commit };
@@ -310,15 +318,17 @@ impl Reading<'_> {
         }
     }
 
-    /// A path below an archive's folder, which becomes part of an address.
-    fn path(&mut self, path: &str, span: Range<usize>) {
+    /// Is it a path below an archive's folder, as becomes part of an address? Notes it when not.
+    fn path(&mut self, path: &str, span: Range<usize>) -> bool {
         let odd = |c: char| c.is_control() || matches!(c, '\\' | '?' | '#');
         let below = path.strip_prefix("./").unwrap_or(path);
-        let sound = below.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains("://");
-        if !sound || path.contains(odd) {
+        let parts = below.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        let sound = parts && !path.contains("://") && !path.contains(odd);
+        if !sound {
             let span = self.of_field(span, "path", path);
             self.problem(span, format!("`{path}` is not a path in an archive"));
         }
+        sound
     }
 
     fn version(&mut self, version: &str, span: Range<usize>) {

@@ -37,8 +37,11 @@ pub fn salvage(text: &str) -> Result<Salvaged, Diagnostics> {
         Err(_) => block_by_block(&mut reading, &text),
     };
     let told = reading.problems.len();
-    if reading.is_newer() {
+    if reading.is_of_another_version() {
         return Err(sources.diagnostics(reading.problems.split_off(told)));
+    }
+    if raw.version.is_none() {
+        reading.no_version();
     }
     let mut lock = reading.assemble(raw);
     let unsound = std::mem::take(&mut reading.unsound);

@@ -243,7 +243,8 @@ proptest! {
 
     #[test]
     fn any_text_in_a_lock_reads_back(suite in "\\PC{1,20}", source in ".{1,30}", version in "[a-z0-9+.:~_-]{1,12}") {
-        prop_assume!(!suite.contains('\u{fffd}') && !source.contains('\u{fffd}'));
+        // What stands for bytes that are no text is refused.
+        let [suite, source] = [suite, source].map(|text| text.replace('\u{fffd}', "x"));
         let mut lock = sample();
         for origin in lock.origins.values_mut() {
             origin.suite.clone_from(&suite);

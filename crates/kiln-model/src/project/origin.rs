@@ -181,6 +181,15 @@ impl Origin {
         }
     }
 
+    /// What a mirror of it is named by: its distribution; of images, the origin itself.
+    #[must_use]
+    pub fn mirror_name<'a>(&'a self, origin: &'a str) -> &'a str {
+        match self {
+            Self::Oci(_) => origin,
+            _ => self.distribution(),
+        }
+    }
+
     /// The suite; of images, the tag.
     #[must_use]
     pub fn suite(&self) -> &str {
@@ -287,20 +296,36 @@ fn oci(reader: &Reader<'_>, _: &str, fields: &mut Fields<'_, '_, '_>) -> Option<
     Some(Origin::Oci(OciOrigin { place: place?, tag: tag? }))
 }
 
-/// The address of a registry. Credentials are nothing for a file that is committed.
+/// The address of a registry. Credentials are nothing for a file that is committed, and without TLS anyone on the way
+/// learns what a machine fetches and may withhold it, so only one on this machine does without.
 fn address(reader: &Reader<'_>, node: &Node) -> Option<String> {
     let text = reader.line(node)?;
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let sound = |rest: &&str| {
-        let known = |b: u8| b.is_ascii_alphanumeric() || b"-._:/[]".contains(&b);
-        rest.bytes().all(known) && !rest.starts_with('/') && !rest.is_empty() && !rest.contains("..")
+    let (rest, clear) = match text.strip_prefix("https://") {
+        Some(rest) => (Some(rest), false),
+        None => (text.strip_prefix("http://"), true),
     };
-    if rest.is_some_and(|rest| sound(&rest)) {
-        return Some(text);
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"-._:/[]".contains(&b);
+    let sound = rest.is_some_and(|rest| {
+        rest.bytes().all(known) && !rest.starts_with('/') && !rest.is_empty() && !rest.contains("..")
+    });
+    if !sound {
+        let problem = Problem::new(node.place, format!("`{text}` is not a registry's address"));
+        reader.report(problem.hint("write it as `https://HOST/PATH`, without credentials"));
+        return None;
     }
-    let problem = Problem::new(node.place, format!("`{text}` is not a registry's address"));
-    reader.report(problem.hint("write it as `https://HOST/PATH`, without credentials"));
-    None
+    if clear && !rest.is_some_and(is_loopback) {
+        let problem = Problem::new(node.place, format!("`{text}` is not encrypted"));
+        reader.report(problem.hint("write `https://`; only a registry on this machine does without"));
+        return None;
+    }
+    Some(text)
+}
+
+/// Is the host of what follows `http://` this machine?
+fn is_loopback(rest: &str) -> bool {
+    let host = rest.split('/').next().unwrap_or_default();
+    let port = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| host.strip_prefix(name).is_some_and(port))
 }
 
 fn image_tag(reader: &Reader<'_>, node: &Node) -> Option<String> {

@@ -456,7 +456,7 @@ impl Action for ComposeAction {
     }
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
-        let mut key = KeyBuilder::new("compose/5")
+        let mut key = KeyBuilder::new("compose/6")
             .field("composer", kiln_compose::VERSION.to_le_bytes())
             .field("hooks", kiln_compose::HOOKS_VERSION.to_le_bytes())
             .field("architecture", self.architecture.as_str())

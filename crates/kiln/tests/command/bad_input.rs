@@ -180,7 +180,7 @@ fn places_that_are_not_there_or_not_writable_are_named() {
     let to = world.path("file/out").display().to_string();
     project.kiln(&["build", "--to", &to]).failed(1, &[&to, "--to DIR"]);
     let gone = project.kiln(&["build", "--mirror", "debain=https://example.org/debian"]);
-    gone.failed(2, &["the project has no distribution `debain`", "did you mean `debian`?"]);
+    gone.failed(2, &["nothing of the project has mirrors of the name `debain`", "did you mean `debian`?"]);
 }
 
 #[test]

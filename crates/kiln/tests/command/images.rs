@@ -97,6 +97,8 @@ fn what_is_wrong_with_an_origin_of_images_is_told_at_its_place() {
         ("tag: x", "registry"),
         ("registry: 'ftp://registry.example'", "is not a registry's address"),
         ("registry: 'https://me:word@registry.example'", "without credentials"),
+        ("registry: 'http://registry.example'", "is not encrypted"),
+        ("registry: 'http://127.0.0.1.example:80/x'", "is not encrypted"),
         ("registry: 'https://registry.example', tag: 'a b'", "is not a tag of an image"),
     ] {
         let text = format!("kiln: 1\nname: sample\norigins:\n  base: {{ archive: oci, {origin} }}\n");
@@ -177,6 +179,11 @@ fn an_image_of_a_registry_is_pinned_by_digest_and_stays_when_the_tag_moves() {
     project.commit();
     let seen = project.kiln(&["run", "web", "--", "/bin/cat", "/etc/motto"]).done();
     assert_eq!(seen.stdout, "later\n", "{seen}");
+    // A mirror of images is named by their origin.
+    let mirror = format!("base=http://127.0.0.1:{}", registry.port);
+    project.kiln(&["build", "web", "--mirror", &mirror]).done();
+    let wrong = ["build", "web", "--mirror", "bas=http://127.0.0.1:1"];
+    project.kiln(&wrong).failed(2, &["nothing of the project has mirrors of the name `bas`", "`base`"]);
     // Nothing that is in the store needs the registry.
     drop(registry);
     project.kiln(&["build", "web", "--offline"]).done();
