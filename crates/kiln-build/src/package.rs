@@ -4,6 +4,7 @@
 //! the record names. A part of it is under the same names with `:PART` after them. What a built package needs of other
 //! recipes of the project, which a record cannot name, is in the metadata [`RECIPES`], one name a line.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use kiln_model::{
@@ -56,8 +57,8 @@ impl From<PackageError> for crate::graph::ActionError {
     }
 }
 
-fn under(name: &str, part: Option<&PartName>) -> String {
-    part.map_or_else(|| name.to_owned(), |part| format!("{name}:{part}"))
+fn under<'n>(name: &'n str, part: Option<&PartName>) -> Cow<'n, str> {
+    part.map_or(Cow::Borrowed(name), |part| Cow::Owned(format!("{name}:{part}")))
 }
 
 /// Stores a package, or a part of one, and adds it to `result`. The record's tree must be `tree`.
@@ -76,11 +77,11 @@ pub fn put_package(
     debug_assert_eq!(id, record.tree, "a record names the tree it is stored with");
     let bytes = record.canonical();
     let object = session.put(&bytes)?;
-    result.trees.insert(under(TREE, part), id);
-    result.objects.insert(under(RECORD, part), (object, bytes.len() as u64));
+    result.trees.insert(under(TREE, part).into_owned(), id);
+    result.objects.insert(under(RECORD, part).into_owned(), (object, bytes.len() as u64));
     if !recipes.is_empty() {
         let names: Vec<&str> = recipes.iter().map(PackageName::as_str).collect();
-        result.meta.insert(under(RECIPES, part), names.join("\n"));
+        result.meta.insert(under(RECIPES, part).into_owned(), names.join("\n"));
     }
     Ok(())
 }
@@ -91,8 +92,8 @@ pub fn put_package(
 /// When the result has none.
 pub fn record_object(result: &ActionResult, part: Option<&PartName>) -> Result<ObjectId, PackageError> {
     let name = under(RECORD, part);
-    let found = result.objects.get(&name).map(|(object, _)| *object);
-    found.ok_or(PackageError::Absent(name))
+    let found = result.objects.get(&*name).map(|(object, _)| *object);
+    found.ok_or_else(|| PackageError::Absent(name.into_owned()))
 }
 
 /// The record that an object holds.
@@ -118,6 +119,6 @@ pub fn package_record(
 /// The project's packages that a built package, or a part of one, needs at run time.
 #[must_use]
 pub fn recipes_needed(result: &ActionResult, part: Option<&PartName>) -> BTreeSet<PackageName> {
-    let names = result.meta.get(&under(RECIPES, part)).map_or("", String::as_str);
+    let names = result.meta.get(&*under(RECIPES, part)).map_or("", String::as_str);
     names.lines().filter_map(|name| name.parse().ok()).collect()
 }

@@ -48,6 +48,26 @@ impl KeyBuilder {
         self
     }
 
+    /// [`KeyBuilder::list`] of texts that `write` makes, one after the other in one place: a list of thousands costs no
+    /// allocation for each.
+    #[must_use]
+    pub fn written<T>(
+        mut self,
+        label: &str,
+        values: impl IntoIterator<Item = T>,
+        write: impl Fn(&mut String, T) -> std::fmt::Result,
+    ) -> Self {
+        let (mut text, mut count) = (String::new(), 0u64);
+        for value in values {
+            text.clear();
+            write(&mut text, value).expect("a text takes everything");
+            self.add(label, text.as_bytes());
+            count += 1;
+        }
+        self.add(label, &count.to_le_bytes());
+        self
+    }
+
     /// The key.
     #[must_use]
     pub fn finish(self) -> ActionKey {
@@ -57,6 +77,8 @@ impl KeyBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -66,6 +88,8 @@ mod tests {
         let c = KeyBuilder::new("t/1").list("a", ["b", "c"]).finish();
         let d = KeyBuilder::new("t/1").list("a", ["bc"]).finish();
         let e = KeyBuilder::new("t/2").field("a", "bc").finish();
+        let written = KeyBuilder::new("t/1").written("a", [1, 22], |text, n| write!(text, "{n}")).finish();
+        assert_eq!(written, KeyBuilder::new("t/1").list("a", ["1", "22"]).finish());
         let all = [a, b, c, d, e];
         for (i, x) in all.iter().enumerate() {
             for y in &all[i + 1..] {

@@ -221,7 +221,7 @@ fn fresh(project: &LoadedProject) -> Lock {
     }
     for target in project.wanted_targets(Architecture::Amd64) {
         let key = TargetKey { name: target.name, architecture: Architecture::Amd64 };
-        lock.targets.insert(key, LockedTarget { requests: target.requests, packages: BTreeSet::new() });
+        lock.targets.insert(key, LockedTarget { requests: target.requests, packages: std::sync::Arc::default() });
     }
     for source in project.wanted_sources() {
         let kiln_model::recipe::SourceKind::Archive { url, sha256, .. } = source.source.kind else {

@@ -1,6 +1,6 @@
 //! The nodes that bring a distribution's packages: one fetch and one import for each, whoever wants it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kiln_build::graph::{Graph, NodeId};
@@ -8,7 +8,7 @@ use kiln_build::source::{FetchAction, Pinned};
 use kiln_fetch::{Expect, Request, Url};
 use kiln_import::archive::format_of;
 use kiln_import::mirror::MirrorError;
-use kiln_model::lock::{EntryRef, LOCK_FILE, Lock, LockedFile, LockedPackage, PackageKey};
+use kiln_model::lock::{EntryRef, LOCK_FILE, Lock, LockedFile, LockedPackage, PackageKey, TargetKey};
 use kiln_model::{Architecture, ArchiveKind, ObjectId, OriginName, PackageName, PackageRef};
 
 use crate::action::{ImportAction, MemberNode};
@@ -72,6 +72,8 @@ pub struct Imports<'a> {
     /// The lock's text, for the lines of its entries.
     text: Option<Arc<str>>,
     nodes: BTreeMap<PackageKey, NodeId>,
+    /// The members of each set of packages that targets of the lock share, by where the set lies: the lock outlives this.
+    sets: BTreeMap<(*const BTreeSet<PackageRef>, Architecture), Arc<[MemberNode]>>,
     urls: BTreeMap<OriginName, Vec<Url>>,
 }
 
@@ -80,7 +82,8 @@ impl<'a> Imports<'a> {
     #[must_use]
     pub fn new(workspace: &'a Workspace, services: &'a Services, lock: &'a Lock) -> Self {
         let text = workspace.lock_text.clone();
-        Self { workspace, services, lock, text, nodes: BTreeMap::new(), urls: BTreeMap::new() }
+        let (nodes, sets, urls) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { workspace, services, lock, text, nodes, sets, urls }
     }
 
     /// The packages of a target.
@@ -92,14 +95,22 @@ impl<'a> Imports<'a> {
         graph: &mut Graph,
         name: &str,
         architecture: Architecture,
-    ) -> Result<Vec<MemberNode>, ImportsError> {
+    ) -> Result<Arc<[MemberNode]>, ImportsError> {
         let lock = self.lock;
-        let packages = lock.packages_of(name, architecture).ok_or_else(|| ImportsError::NoTarget(name.to_owned()))?;
+        let key = TargetKey { name: name.to_owned(), architecture };
+        let Some(target) = lock.targets.get(&key) else { return Err(ImportsError::NoTarget(key.name)) };
+        let set = (Arc::as_ptr(&target.packages), architecture);
+        if let Some(members) = self.sets.get(&set) {
+            return Ok(Arc::clone(members));
+        }
+        let packages = lock.packages_of(target, architecture);
         let mut members = Vec::with_capacity(packages.len());
         for (key, package) in packages {
             let node = self.package(graph, key, package)?;
             members.push(MemberNode { origin: key.origin.clone(), name: key.name.clone(), node });
         }
+        let members: Arc<[MemberNode]> = members.into();
+        self.sets.insert(set, Arc::clone(&members));
         Ok(members)
     }
 

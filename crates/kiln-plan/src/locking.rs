@@ -229,7 +229,7 @@ fn resolve_all(
     let spoken_of: BTreeSet<_> = wanted.targets.iter().map(|target| target.architecture).collect();
     for (key, target) in old.targets.iter().filter(|(key, _)| !spoken_of.contains(&key.architecture)) {
         new.targets.insert(key.clone(), target.clone());
-        for package in &target.packages {
+        for package in target.packages.iter() {
             if let Some((key, locked)) = old.find(package, key.architecture) {
                 new.packages.entry(key.clone()).or_insert_with(|| locked.clone());
             }
@@ -330,7 +330,7 @@ fn is_state(state: &LockedOrigin, locked: &LockedOrigin) -> bool {
 /// resolved among its own; whether all go together is found out when they are composed.
 fn resolve(target: &WantedTarget, archives: &Archives, means: &Means<'_>, new: &mut Lock) -> Result<(), LockError> {
     let key = TargetKey { name: target.name.clone(), architecture: target.architecture };
-    let mut locked = LockedTarget { requests: target.requests.clone(), packages: BTreeSet::new() };
+    let mut packages = BTreeSet::new();
     let kinds: BTreeSet<ArchiveKind> = archives.values().map(|(kind, _)| *kind).collect();
     for kind in kinds {
         let (own, requests) = of_kind(target, archives, kind);
@@ -341,11 +341,11 @@ fn resolve(target: &WantedTarget, archives: &Archives, means: &Means<'_>, new: &
         let solved =
             solved.map_err(|source| LockError::Solve { target: target.name.clone(), source: Box::new(source) })?;
         for (key, package) in solved {
-            locked.packages.insert(key.reference());
+            packages.insert(key.reference());
             new.packages.insert(key, package);
         }
     }
-    new.targets.insert(key, locked);
+    new.targets.insert(key, LockedTarget { requests: target.requests.clone(), packages: packages.into() });
     Ok(())
 }
 

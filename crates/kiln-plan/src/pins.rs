@@ -7,13 +7,14 @@
 //! A lock that was found right is not looked at again: a file beside the archives' indexes holds its digest, one for
 //! each project. Where indexes are not kept there is nothing to ask, and nothing is said.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use kiln_fetch::{FetchOptions, Fetcher};
 use kiln_import::archive::{Means, Offer, OpenArchive, OriginRequest, format_of};
 use kiln_model::diagnostic::{Diagnostic, Diagnostics};
-use kiln_model::lock::{EntryRef, Lock, LockedOrigin, LockedPackage, LockedSource, PackageKey};
+use kiln_model::lock::{EntryRef, Lock, LockedOrigin, LockedPackage, LockedSource, PackageKey, TargetKey};
 use kiln_model::project::Origin;
 use kiln_model::{Digest, OriginName, Silent};
 
@@ -136,9 +137,13 @@ fn packages(
     text: &str,
     faults: &mut Vec<Diagnostic>,
 ) -> Option<()> {
-    let targets = wanted.targets.iter().filter_map(|target| lock.packages_of(&target.name, target.architecture));
-    let packages: std::collections::BTreeMap<&PackageKey, &LockedPackage> =
-        targets.flatten().filter(|(key, _)| key.origin == *origin).collect();
+    let mut packages: BTreeMap<&PackageKey, &LockedPackage> = BTreeMap::new();
+    for target in &wanted.targets {
+        let key = TargetKey { name: target.name.clone(), architecture: target.architecture };
+        let Some(locked) = lock.targets.get(&key) else { continue };
+        packages
+            .extend(lock.packages_of(locked, key.architecture).into_iter().filter(|(key, _)| key.origin == *origin));
+    }
     for (key, package) in packages {
         let offers = archive.offers(key, means).ok()?;
         if let Some((field, message)) = difference(key, package, &offers) {

@@ -18,7 +18,7 @@ use kiln_model::{Architecture, ImageName, PackageName, PartName, Reporter, Silen
 use crate::action::{ComposeAction, Composed, LayersAction};
 use crate::images::{self, ContentError};
 use crate::imports::{Imports, ImportsError};
-use crate::recipes::{RecipeError, RecipeNodes, Recipes};
+use crate::recipes::{Brought, RecipeError, RecipeNodes, Recipes};
 use crate::rules::Rules;
 use crate::services::Services;
 use crate::workspace::Workspace;
@@ -116,7 +116,7 @@ impl<'a> Plan<'a> {
                 roots.push(variant);
             }
         }
-        let (built, candidates) = self.recipes.built(&mut self.graph, &mut self.imports, roots, &parts)?;
+        let Brought { built, candidates } = self.recipes.built(&mut self.graph, &mut self.imports, roots, &parts)?;
         let content = images::content(image, self.workspace, self.services)?;
         let compose = self.graph.add(ComposeAction {
             name: format!("image {}", image.name),

@@ -92,6 +92,14 @@ pub struct RecipeNodes {
     pub test: Option<NodeId>,
 }
 
+/// What recipes bring to a composition.
+pub struct Brought {
+    /// The packages that the project builds.
+    pub built: Arc<[Built]>,
+    /// Imported ones that those may bring along.
+    pub candidates: Arc<[MemberNode]>,
+}
+
 /// Adds recipe nodes to a graph.
 pub struct Recipes<'a> {
     workspace: &'a Workspace,
@@ -137,30 +145,25 @@ impl<'a> Recipes<'a> {
             return Ok(nodes.clone());
         }
         let recipe = self.recipe(&variant.recipe)?;
-        let mut members = imports.target(graph, &format!("recipe:{}:build", variant.label), self.architecture)?;
+        let members = imports.target(graph, &format!("recipe:{}:build", variant.label), self.architecture)?;
         let mut roots = Vec::new();
         for need in recipe.build_needs(&variant.options) {
             if let PackageRef::Recipe(name) = &need.value {
                 roots.extend(self.workspace.project.variant(name));
             }
         }
-        let (built, candidates) = self.built(graph, imports, roots, &BTreeMap::new())?;
+        let Brought { built, candidates } = self.built(graph, imports, roots, &BTreeMap::new())?;
         let environment = self.environment(graph, &variant.label, &members, &candidates, &built);
         // What it is declared to need at run time provides interpreters too, though the build does not see it.
         let runtime = imports.target(graph, &format!("recipe:{}:runtime", variant.label), self.architecture)?;
-        let provide = members.iter().chain(&candidates).chain(&runtime);
-        let mut packages: BTreeSet<NodeId> = provide.map(|member| member.node).collect();
+        let provide = members.iter().chain(&*candidates).chain(&*runtime);
+        let mut packages: Vec<NodeId> = provide.map(|member| member.node).collect();
         packages.extend(built.iter().map(|built| built.node));
-        let build = self.build(
-            graph,
-            imports,
-            recipe,
-            variant,
-            Environment { root: environment, packages: packages.into_iter().collect() },
-        )?;
-        members.extend(candidates);
-        members.extend(runtime);
-        let mut nodes = RecipeNodes { build, environment, members: members.into(), built: built.into(), test: None };
+        packages.sort_unstable();
+        packages.dedup();
+        let build = self.build(graph, imports, recipe, variant, Environment { root: environment, packages })?;
+        let members = together(members, candidates.iter().chain(&*runtime));
+        let mut nodes = RecipeNodes { build, environment, members, built, test: None };
         // Known from here on: what it needs to run may need it in turn.
         self.nodes.insert(variant.label.clone(), nodes.clone());
         nodes.test = self.test(graph, imports, recipe, variant)?;
@@ -180,7 +183,7 @@ impl<'a> Recipes<'a> {
         if steps.is_empty() {
             return Ok(None);
         }
-        let (built, candidates) = self.built(graph, imports, vec![variant.clone()], &BTreeMap::new())?;
+        let Brought { built, candidates } = self.built(graph, imports, vec![variant.clone()], &BTreeMap::new())?;
         let members = imports.target(graph, &format!("recipe:{}:runtime", variant.label), self.architecture)?;
         let root = graph.add(ComposeAction {
             name: format!("the test root of {}", variant.label),
@@ -209,7 +212,7 @@ impl<'a> Recipes<'a> {
         imports: &mut Imports<'_>,
         roots: Vec<Variant>,
         parts: &BTreeMap<PackageName, Vec<PartName>>,
-    ) -> Result<(Vec<Built>, Vec<MemberNode>), RecipeError> {
+    ) -> Result<Brought, RecipeError> {
         let mut built: BTreeMap<PackageName, Built> = BTreeMap::new();
         let mut candidates: BTreeMap<PackageRef, MemberNode> = BTreeMap::new();
         let mut seen: BTreeSet<NodeId> = BTreeSet::new();
@@ -225,7 +228,7 @@ impl<'a> Recipes<'a> {
                 candidates.insert(imports::reference(member), member.clone());
             }
         }
-        Ok((built.into_values().collect(), candidates.into_values().collect()))
+        Ok(Brought { built: built.into_values().collect(), candidates: candidates.into_values().collect() })
     }
 
     /// The tests of every recipe so far.
@@ -242,11 +245,11 @@ impl<'a> Recipes<'a> {
         &mut self,
         graph: &mut Graph,
         label: &str,
-        members: &[MemberNode],
-        candidates: &[MemberNode],
-        built: &[Built],
+        members: &Arc<[MemberNode]>,
+        candidates: &Arc<[MemberNode]>,
+        built: &Arc<[Built]>,
     ) -> NodeId {
-        let mut of: Vec<NodeId> = members.iter().chain(candidates).map(|member| member.node).collect();
+        let mut of: Vec<NodeId> = members.iter().chain(&**candidates).map(|member| member.node).collect();
         of.extend(built.iter().map(|built| built.node));
         of.sort_unstable();
         of.dedup();
@@ -257,9 +260,9 @@ impl<'a> Recipes<'a> {
             name: format!("the build environment of {label}"),
             is_image: false,
             architecture: self.architecture,
-            members: members.to_vec(),
-            candidates: candidates.to_vec(),
-            built: built.to_vec(),
+            members: Arc::clone(members),
+            candidates: Arc::clone(candidates),
+            built: Arc::clone(built),
             content: Arc::clone(&self.content),
             // Ids that nothing declares follow from the names alone. The lock's would make every environment anew for
             // each id that an image adds.
@@ -388,6 +391,13 @@ impl<'a> Recipes<'a> {
         self.sources.insert(key, node);
         Ok(node)
     }
+}
+
+/// `members` and those of the others that are not among them.
+fn together<'m>(members: Arc<[MemberNode]>, others: impl Iterator<Item = &'m MemberNode>) -> Arc<[MemberNode]> {
+    let mut seen: BTreeSet<NodeId> = members.iter().map(|member| member.node).collect();
+    let new: Vec<MemberNode> = others.filter(|member| seen.insert(member.node)).cloned().collect();
+    if new.is_empty() { members } else { members.iter().cloned().chain(new).collect() }
 }
 
 /// What unpacking does with links that lead out.

@@ -270,26 +270,35 @@ impl Context {
         write().map_err(|error| Failure::failed(&error, None).within(format!("cannot write `{}`", path.display())))
     }
 
-    /// Keeps ids that a build allotted: they must not move from now on.
-    pub fn keep_ids(&self, workspace: &Workspace, lock: &Lock, allotted: &kiln_compose::AccountIds) -> Outcome<()> {
+    /// Keeps ids that a build allotted: they must not move from now on. Gives the lock that it wrote, if any are new.
+    pub fn keep_ids(
+        &self,
+        workspace: &Workspace,
+        lock: &Lock,
+        allotted: &kiln_compose::AccountIds,
+    ) -> Outcome<Option<Lock>> {
         use kiln_model::lock::IdKind::{Group, User};
-        let mut new = lock.clone();
+        let mut added = BTreeMap::new();
         for (kind, list) in [(User, &allotted.users), (Group, &allotted.groups)] {
             for (name, id) in list {
-                new.ids.entry((kind, name.clone())).or_insert(*id);
+                let key = (kind, name.clone());
+                if !lock.ids.contains_key(&key) {
+                    added.insert(key, *id);
+                }
             }
         }
-        let added: BTreeMap<_, _> = new.ids.iter().filter(|(key, _)| !lock.ids.contains_key(*key)).collect();
         if added.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let names: Vec<String> = added
             .iter()
             .map(|((kind, name), id)| format!("{} {name} = {id}", if *kind == User { "user" } else { "group" }))
             .collect();
+        let mut new = lock.clone();
+        new.ids.extend(added);
         self.write_lock(workspace, &new)?;
         self.progress.step("Kept", &format!("{} in `{LOCK_FILE}`: commit it", names.join(", ")));
-        Ok(())
+        Ok(Some(new))
     }
 
     /// A warning.

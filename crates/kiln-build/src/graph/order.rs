@@ -31,11 +31,12 @@ pub(super) fn plan(graph: &Graph, targets: &[NodeId]) -> Result<Plan, GraphError
         height: vec![0; count],
     };
     let mut marks = vec![Mark::New; count];
+    let mut seen_by = vec![None; count];
     // A stack of its own, since a graph may be deeper than a thread's stack.
     let mut stack: Vec<(NodeId, usize)> = Vec::new();
     for &target in targets {
         if marks[target.index()] == Mark::New {
-            enter(graph, target, &mut plan, &mut marks, &mut stack)?;
+            enter(graph, target, &mut plan, &mut marks, &mut seen_by, &mut stack)?;
         }
         while let Some((node, next)) = stack.last_mut() {
             let node = *node;
@@ -49,7 +50,7 @@ pub(super) fn plan(graph: &Graph, targets: &[NodeId]) -> Result<Plan, GraphError
             plan.dependents[below.index()].push(node);
             match marks[below.index()] {
                 Mark::Done => {}
-                Mark::New => enter(graph, below, &mut plan, &mut marks, &mut stack)?,
+                Mark::New => enter(graph, below, &mut plan, &mut marks, &mut seen_by, &mut stack)?,
                 Mark::Open => return Err(cycle(graph, &stack, below)),
             }
         }
@@ -64,21 +65,18 @@ pub(super) fn plan(graph: &Graph, targets: &[NodeId]) -> Result<Plan, GraphError
     Ok(plan)
 }
 
+/// Begins a node. `seen_by` says of each node which one named it last, so that none is named twice.
 fn enter(
     graph: &Graph,
     node: NodeId,
     plan: &mut Plan,
     marks: &mut [Mark],
+    seen_by: &mut [Option<NodeId>],
     stack: &mut Vec<(NodeId, usize)>,
 ) -> Result<(), GraphError> {
     let action = graph.action(node).ok_or_else(|| GraphError::Undefined(graph.name(node)))?;
-    let mut dependencies = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for dependency in action.dependencies() {
-        if seen.insert(dependency) {
-            dependencies.push(dependency);
-        }
-    }
+    let mut dependencies = action.dependencies();
+    dependencies.retain(|dependency| seen_by[dependency.index()].replace(node) != Some(node));
     plan.dependencies[node.index()] = dependencies;
     marks[node.index()] = Mark::Open;
     stack.push((node, 0));

@@ -12,6 +12,7 @@ mod stale;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use place::EntryRef;
 pub use read::parse;
@@ -117,8 +118,9 @@ pub struct TargetKey {
 pub struct LockedTarget {
     /// What the project asked for.
     pub requests: BTreeSet<PackageRef>,
-    /// What that came to: packages of origins.
-    pub packages: BTreeSet<PackageRef>,
+    /// What that came to: packages of origins. Most recipes' targets are the environment and nothing else, so those
+    /// that are equal may share it.
+    pub packages: Arc<BTreeSet<PackageRef>>,
 }
 
 /// A pinned source.
@@ -195,16 +197,15 @@ pub struct LockedRecipes {
 }
 
 impl Lock {
-    /// The packages of a target; none when the lock has no such target.
+    /// The packages of a target.
     ///
     /// # Panics
     /// When the lock was put together by hand and does not hold together; [`parse`] rules that out for one that was
     /// read, and [`Lock::missing`] tells.
     #[must_use]
-    pub fn packages_of(&self, name: &str, architecture: Architecture) -> Option<Vec<(&PackageKey, &LockedPackage)>> {
-        let target = self.targets.get(&TargetKey { name: name.to_owned(), architecture })?;
+    pub fn packages_of(&self, target: &LockedTarget, architecture: Architecture) -> Vec<(&PackageKey, &LockedPackage)> {
         let find = |package| self.find(package, architecture).expect("every package of a target is in the lock");
-        Some(target.packages.iter().map(find).collect())
+        target.packages.iter().map(find).collect()
     }
 
     /// A package that a target names: one for its architecture, or for all.

@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 
@@ -254,11 +255,11 @@ impl Reading<'_> {
         let (differences, whole): (Vec<_>, Vec<_>) = raw.into_iter().partition(|t| t.get_ref().base.is_some());
         for entry in whole.into_iter().chain(differences) {
             let (span, target) = (entry.span(), entry.into_inner());
-            let mut packages = BTreeSet::new();
+            let mut packages = Arc::default();
             if let Some(base) = &target.base {
                 let key = TargetKey { name: base.clone(), architecture: target.architecture };
                 match lock.targets.get(&key) {
-                    Some(base) => packages.clone_from(&base.packages),
+                    Some(base) => packages = Arc::clone(&base.packages),
                     None => {
                         self.problem(
                             span.clone(),
@@ -269,7 +270,7 @@ impl Reading<'_> {
             }
             for package in target.without {
                 let (span, package) = (package.span(), package.into_inner());
-                if !packages.remove(&package) {
+                if !Arc::make_mut(&mut packages).remove(&package) {
                     self.problem(span, format!("`{package}` is taken out of `{}`, but not in it", target.name));
                 }
             }
@@ -283,7 +284,7 @@ impl Reading<'_> {
                         self.problem(span, format!("`{package}` is in `{}`, but not in the lock", target.name));
                     }
                 }
-                packages.insert(package);
+                Arc::make_mut(&mut packages).insert(package);
             }
             let key = TargetKey { name: target.name, architecture: target.architecture };
             let what = format!("the target `{}` for {}", key.name, key.architecture);

@@ -8,7 +8,7 @@ fn with_environments() -> Lock {
     let mut lock = sample();
     let packages = lock.targets.values().next().unwrap().packages.clone();
     let mut fewer = packages.clone();
-    fewer.pop_first();
+    Arc::make_mut(&mut fewer).pop_first();
     for (name, packages) in [("environment", packages.clone()), ("recipe:a:build", packages), ("recipe:b:build", fewer)]
     {
         let key = TargetKey { name: name.into(), architecture: Architecture::Amd64 };
@@ -47,7 +47,7 @@ fn sample() -> Lock {
     }
     let target = LockedTarget {
         requests: ["debian:base-files".parse().unwrap()].into(),
-        packages: ["debian:libc6".parse().unwrap(), "debian:base-files".parse().unwrap()].into(),
+        packages: BTreeSet::from(["debian:libc6".parse().unwrap(), "debian:base-files".parse().unwrap()]).into(),
     };
     let key = TargetKey { name: "image:web".into(), architecture: Architecture::Amd64 };
     lock.targets.insert(key, target);
@@ -215,7 +215,7 @@ fn two_names_cannot_share_an_id() {
 fn pruning_leaves_a_lock_that_holds_together() {
     let mut lock = sample();
     for target in lock.targets.values_mut() {
-        target.packages.pop_first();
+        Arc::make_mut(&mut target.packages).pop_first();
     }
     assert_eq!(lock.unreferenced().len(), 1);
     lock.prune();

@@ -1,6 +1,7 @@
 //! Composing packages to the root of a build sandbox or to an image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -88,11 +89,11 @@ pub struct ComposeAction {
     /// What it is for.
     pub architecture: Architecture,
     /// Imported packages that are in it.
-    pub members: Vec<MemberNode>,
+    pub members: Arc<[MemberNode]>,
     /// Imported packages that built ones may bring along: those of their build environments.
-    pub candidates: Vec<MemberNode>,
+    pub candidates: Arc<[MemberNode]>,
     /// Packages that the project builds.
-    pub built: Vec<Built>,
+    pub built: Arc<[Built]>,
     /// What the image adds.
     pub content: Arc<Content>,
     /// Numbers that the lock holds.
@@ -145,7 +146,7 @@ pub struct Note {
 pub struct Composed {
     /// Everything.
     pub tree: TreeId,
-    /// The same, taken apart; what changes least first.
+    /// The same, taken apart; what changes least first. None of a build environment.
     pub layers: Vec<LayerTree>,
     /// The packages, by name.
     pub packages: Vec<ComposedPackage>,
@@ -263,7 +264,7 @@ impl ComposeAction {
     /// packages need.
     fn choose(&self, inputs: &Inputs) -> Result<Choice, ActionError> {
         let mut chosen: Choice = BTreeMap::new();
-        for member in &self.members {
+        for member in &*self.members {
             chosen.insert(reference(member), (member.node, None));
         }
         let mut wanted: BTreeSet<(OriginName, PackageName)> = BTreeSet::new();
@@ -279,7 +280,7 @@ impl ComposeAction {
             return Ok(chosen);
         }
         let mut records = Vec::with_capacity(self.candidates.len());
-        for candidate in &self.candidates {
+        for candidate in &*self.candidates {
             records.push((candidate, self.records.get(inputs.get(candidate.node), None)?));
         }
         let available: Vec<&PackageRecord> = records.iter().map(|(_, record)| &**record).collect();
@@ -380,8 +381,10 @@ impl ComposeAction {
             notes.extend(self.check_closure(session, &composition, &request.members)?);
         }
         let put = |dir: &kiln_model::Dir| session.put_tree(dir).map_err(hinted(kiln_store::WriteError::hint));
-        let mut layers = Vec::with_capacity(composition.layers.len());
-        for layer in &composition.layers {
+        // An environment is never taken apart.
+        let apart = if self.is_image { &composition.layers[..] } else { &[] };
+        let mut layers = Vec::with_capacity(apart.len());
+        for layer in apart {
             let comment = match &layer.name {
                 LayerName::Package(package) => {
                     let found = request.members.iter().find(|member| member.reference() == *package);
@@ -451,7 +454,7 @@ impl Action for ComposeAction {
     }
 
     fn dependencies(&self) -> Vec<NodeId> {
-        let imports = self.members.iter().chain(&self.candidates).map(|member| member.node);
+        let imports = self.members.iter().chain(&*self.candidates).map(|member| member.node);
         imports.chain(self.built.iter().map(|built| built.node)).collect()
     }
 
@@ -462,12 +465,11 @@ impl Action for ComposeAction {
             .field("architecture", self.architecture.as_str())
             .field("image", [u8::from(self.is_image)])
             .field("rules", self.rules.digest().as_bytes());
-        let mut members = Vec::new();
+        let mut records = Vec::with_capacity(self.members.len() + self.built.len());
         for (reference, (node, part)) in self.choose(inputs)? {
-            let record = record_object(inputs.get(node), part.as_ref())?;
-            members.push(format!("{reference} {}", record.to_hex()));
+            records.push((reference, record_object(inputs.get(node), part.as_ref())?));
         }
-        key = key.list("members", members);
+        key = key.written("members", &records, |text, (reference, record)| write!(text, "{reference} {record}"));
         let content = &*self.content;
         let file = |(path, file): (&TreePath, &ImageFile)| {
             let owner =

@@ -127,8 +127,8 @@ impl Build {
             let several = architectures.len() > 1;
             // Never given back: the process ends soon, and freeing a plan of thousands of nodes piece by piece takes as long
             // as a tenth of making it.
-            let snapshot = ManuallyDrop::new(lock.clone());
-            let mut plan = ManuallyDrop::new(Plan::new(workspace, &snapshot, &services, architecture));
+            let mut plan = ManuallyDrop::new(Plan::new(workspace, &lock, &services, architecture));
+            let mut kept = None;
             let mut nodes = Vec::new();
             let mut jobs = Vec::new();
             for image in &images {
@@ -192,15 +192,15 @@ impl Build {
                     continue;
                 }
                 let composed = plan.composed(&finished, job.nodes).map_err(failed(ActionError::hint))?;
-                context.keep_ids(workspace, &lock, &composed.allotted)?;
-                for ((kind, name), id) in allotted(&composed) {
-                    lock.ids.entry((kind, name)).or_insert(id);
+                if let Some(new) = context.keep_ids(workspace, kept.as_ref().unwrap_or(&lock), &composed.allotted)? {
+                    kept = Some(new);
                 }
                 for note in &composed.notes {
                     context.warn(note.message.clone(), note.hint.clone());
                 }
                 self.write(context, workspace, &services, (architecture, several), &finished, &job, &composed, built)?;
             }
+            lock = kept.unwrap_or(lock);
         }
         if failures.is_empty() { Ok(()) } else { Err(Failure::several(failures, None)) }
     }
@@ -346,14 +346,6 @@ fn select<'a>(
         recipes.extend(recipe.cloned());
     }
     Ok((images, recipes))
-}
-
-type Ids = Vec<((kiln_model::lock::IdKind, kiln_model::name::AccountName), u32)>;
-
-fn allotted(composed: &Composed) -> Ids {
-    use kiln_model::lock::IdKind::{Group, User};
-    let users = composed.allotted.users.iter().map(|(name, id)| ((User, name.clone()), *id));
-    users.chain(composed.allotted.groups.iter().map(|(name, id)| ((Group, name.clone()), *id))).collect()
 }
 
 /// Keeps the results of a build from being cleaned away, until the project's next one.
