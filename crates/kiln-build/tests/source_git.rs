@@ -40,6 +40,7 @@ fn action(bench: &Bench, path: &Path, commit: &str) -> GitAction {
         commit: commit.to_owned(),
         submodules: false,
         expected: None,
+        place: None,
         git: Arc::new(host_git()),
         work: bench.work.clone(),
         offline: false,

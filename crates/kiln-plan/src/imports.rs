@@ -54,7 +54,7 @@ pub enum PinnedBy {
 
 impl PinnedBy {
     /// `kiln.lock` and the line, as far as it is known.
-    fn place(&self, text: Option<&str>, field: Option<&str>) -> String {
+    pub(crate) fn place(&self, text: Option<&str>, field: Option<&str>) -> String {
         let entry = match self {
             Self::Package(key) => EntryRef::Package(key),
             Self::Source(recipe, index) => EntryRef::Source(recipe, *index),

@@ -377,6 +377,10 @@ impl<'a> Recipes<'a> {
                 commit: commit.clone(),
                 submodules: true,
                 expected: *tree,
+                place: Some({
+                    let (by, text) = (PinnedBy::Source(key.0.clone(), index), self.workspace.lock_text.clone());
+                    Arc::new(move || by.place(text.as_deref(), Some("commit")))
+                }),
                 git: Arc::clone(&self.services.git),
                 work,
                 offline: self.services.settings.fetch.offline,

@@ -8,6 +8,7 @@ use kiln_model::{ActionKey, Digest, KeyBuilder, ObjectId, ObjectSource};
 use kiln_store::ActionResult;
 
 use crate::graph::{Action, ActionError, Context, Inputs, NodeId, Resource};
+use crate::source::PlaceOfPin;
 use crate::work::Workplace;
 
 /// The name of the file in the result.
@@ -16,8 +17,8 @@ pub const FILE: &str = "file";
 /// Who pinned a file, for when it cannot be had as it is pinned.
 #[derive(Clone)]
 pub struct Pinned {
-    /// Where it is pinned: `kiln.lock:120`. It takes a search to know, so it is asked for only then.
-    pub place: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Where it is pinned.
+    pub place: PlaceOfPin,
     /// What to do when nobody has the file any more.
     pub gone: Option<String>,
     /// What to do when everybody has another file.

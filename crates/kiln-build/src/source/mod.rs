@@ -26,10 +26,15 @@ pub use git::{Git, GitAction, GitError, GitLocation, resolve_rev};
 /// The name of a source's tree in its result.
 pub const TREE: &str = "tree";
 
+use std::sync::Arc;
+
 use kiln_model::Dir;
 use kiln_store::{ActionResult, Session};
 
 use crate::graph::ActionError;
+
+/// Says where something is pinned: `kiln.lock:120`. It takes a search to know, so it is asked for only when it is told.
+pub type PlaceOfPin = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Stores a tree and makes it the result.
 fn tree_result(session: &Session, tree: &Dir) -> Result<ActionResult, ActionError> {

@@ -69,6 +69,13 @@ fn a_commit_of_a_git_repository_is_a_source_and_moves_only_when_told() {
     let moved = project.kiln(&["lock", "--update", "tool"]).done();
     assert!(moved.stdout.contains("source 1 of tool"), "{moved}");
     assert_eq!(read(), "second\n");
+    // A commit that nobody ever made is told of at its line.
+    let lock = project.read("kiln.lock");
+    let (line, pin) = lock.lines().enumerate().find(|(_, line)| line.starts_with("commit = ")).unwrap();
+    let other = format!("commit = \"{}\"", "1".repeat(40));
+    project.write("kiln.lock", lock.replace(pin, &other));
+    let refused = project.kiln(&["build", "tool"]);
+    refused.failed(1, &[&format!("kiln.lock:{}", line + 1), &"1".repeat(40), "git checkout kiln.lock"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use kiln_store::ActionResult;
 use super::repository::{Repository, check_commit};
 use super::{Git, GitError, GitLocation, contents};
 use crate::graph::{Action, ActionError, Context, Inputs, NodeId, Resource};
-use crate::source::tree_result;
+use crate::source::{PlaceOfPin, tree_result};
 use crate::work::Workplace;
 
 /// Submodules of submodules of ... so deep are a mistake or malice.
@@ -25,6 +25,8 @@ pub struct GitAction {
     pub submodules: bool,
     /// The content that the lock has for it, if it has one.
     pub expected: Option<TreeId>,
+    /// Where it is pinned: `kiln.lock:120`. No part of the key.
+    pub place: Option<PlaceOfPin>,
     /// The Git to use.
     pub git: Arc<Git>,
     /// Where repositories are kept.
@@ -34,6 +36,17 @@ pub struct GitAction {
 }
 
 impl GitAction {
+    fn pinned(&self, context: &Context<'_>) -> Result<Dir, GitError> {
+        let tree = self.bring(context, &self.location, &self.commit, 0)?;
+        let found = tree.id();
+        match self.expected {
+            Some(expected) if expected != found => {
+                Err(GitError::Content { commit: self.commit.clone(), expected, found })
+            }
+            _ => Ok(tree),
+        }
+    }
+
     fn bring(
         &self,
         context: &Context<'_>,
@@ -126,11 +139,11 @@ impl Action for GitAction {
     }
 
     fn run(&self, context: &Context<'_>, _: &Inputs) -> Result<ActionResult, ActionError> {
-        let tree = self.bring(context, &self.location, &self.commit, 0)?;
-        let found = tree.id();
-        if let Some(expected) = self.expected.filter(|expected| *expected != found) {
-            return Err(GitError::Content { commit: self.commit.clone(), expected, found }.into());
-        }
+        let tree = self.pinned(context).map_err(|error| match (&self.place, error) {
+            (_, GitError::Cancelled) => GitError::Cancelled,
+            (Some(place), error) => GitError::Pinned { place: place(), source: Box::new(error) },
+            (None, error) => error,
+        })?;
         tree_result(context.session, &tree)
     }
 }

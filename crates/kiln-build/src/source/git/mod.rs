@@ -209,6 +209,15 @@ pub enum GitError {
         #[source]
         source: kiln_model::ObjectError,
     },
+    /// What a place pins cannot be had.
+    #[error("cannot get what `{place}` pins")]
+    Pinned {
+        /// Where it is pinned: `kiln.lock:120`.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<GitError>,
+    },
     /// A working folder fails.
     #[error(transparent)]
     Work(#[from] crate::work::WorkError),
@@ -229,12 +238,14 @@ impl GitError {
             }
             Self::Rev(_) | Self::NoSuchRev { .. } => "`kiln lock --update NAME` pins a branch or tag to its commit",
             Self::Missing { .. } => {
-                "it may have been removed by a forced push: `kiln lock --update NAME` pins what is there now"
+                "it may have been removed by a forced push: `kiln lock --update NAME` pins what is there now; if the lock \
+                 was edited by hand, `git checkout kiln.lock` takes back what was committed"
             }
             Self::Kind { .. } => "name the commit that a tag stands for: `git rev-parse TAG^{commit}`",
             Self::Offline { .. } => "run once without `--offline`",
             Self::Content { .. } => "someone made another commit with the same name, or the lock was edited",
             Self::Work(error) => return error.hint(),
+            Self::Pinned { source, .. } => return source.hint(),
             Self::Failed { message, .. } if message.contains("not a git repository") => {
                 "a project is a Git repository: `git init`"
             }
