@@ -95,7 +95,13 @@ pub fn parse(path: &str, text: &str) -> Result<RuleFile, Diagnostics> {
 pub(crate) fn read(reader: &Reader<'_>, node: &Node, path: &str) -> Option<RuleFile> {
     let path: Arc<str> = path.into();
     let mut fields = reader.map(node, "a file of rules")?;
-    let archive = fields.take("archive").map(|node| reader.parse::<ArchiveKind>(node).map(|kind| kind.value));
+    let archive = fields.take("archive").map(|node| match reader.parse::<ArchiveKind>(node)?.value {
+        ArchiveKind::Oci => {
+            reader.wrong(node.place, "images have no hooks that a rule could stand for");
+            None
+        }
+        kind => Some(kind),
+    });
     let rules = fields.require("rules").and_then(|node| reader.each(node, |node| rule(reader, node, &path)));
     fields.finish();
     let (archive, rules) = (archive.unwrap_or(Some(ArchiveKind::Deb))?, rules?);
@@ -210,6 +216,8 @@ mod tests {
         let text = format!("archive: apk\nrules:\n{}{}", rule(""), rule("versions: '>= 2',"));
         let file = parse("r.yaml", &text).unwrap();
         assert_eq!((file.archive, file.rules.len()), (ArchiveKind::Apk, 2));
+        let images = parse("r.yaml", &format!("archive: oci\nrules:\n{}", rule(""))).unwrap_err().to_string();
+        assert!(images.contains("r.yaml:1") && images.contains("no hooks"), "{images}");
         let told = parse("r.yaml", &format!("rules:\n{}{}", rule(""), rule(""))).unwrap_err().to_string();
         assert!(told.contains("r.yaml:3") && told.contains("two rules for `a`"), "{told}");
     }

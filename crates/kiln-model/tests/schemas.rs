@@ -31,9 +31,15 @@ fn keys_of_reader(told: &kiln_model::diagnostic::Diagnostics) -> BTreeSet<String
 }
 
 fn keys_of_schema(file: &str) -> BTreeSet<String> {
+    keys_of(file, "/properties")
+}
+
+/// The keys of a part of a schema.
+fn keys_of(file: &str, part: &str) -> BTreeSet<String> {
     let (_, text) = schema::all().into_iter().find(|(name, _)| *name == file).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
-    schema["properties"].as_object().unwrap().keys().cloned().collect()
+    let part = schema.pointer(part).unwrap_or_else(|| panic!("`{file}` has no `{part}`"));
+    part.as_object().unwrap().keys().cloned().collect()
 }
 
 #[test]
@@ -57,4 +63,14 @@ fn readers_and_schemas_know_the_same_keys() {
         drop(kiln_model::recipe::read(reader, &node, &folder, &Default::default(), &none, &mut BTreeSet::new()));
     });
     assert_eq!(keys_of_reader(&recipe), keys_of_schema("recipe.json"));
+    let rules = |text: &str| keys_of_reader(&kiln_model::rule::parse("t.yaml", text).unwrap_err());
+    assert_eq!(rules("unknown-key-of-nothing: 1\n"), keys_of_schema("rules.json"));
+    assert_eq!(rules("rules: [ { unknown-key-of-nothing: 1 } ]\n"), keys_of("rules.json", "/$defs/Rule/properties"));
+    let hooks = yaml::parse("t.yaml", "hooks: { debian:a: { unknown-key-of-nothing: 1 } }\n").unwrap();
+    let reader = yaml::Reader::new(&hooks.0);
+    drop(kiln_model::image::read(&reader, &hooks.1, &none, &mut used));
+    let word = reader.finish::<()>(None).unwrap_err();
+    let kinds =
+        ["AcceptedHooks", "ReplacedHooks"].map(|kind| keys_of("image.json", &format!("/$defs/{kind}/properties")));
+    assert_eq!(keys_of_reader(&word), kinds.into_iter().flatten().collect());
 }

@@ -10,6 +10,7 @@ use std::thread;
 use kiln_build::graph::GraphError;
 use kiln_fetch::{FetchOptions, Proxies};
 use kiln_model::diagnostic::{Diagnostics, Style};
+use kiln_model::image::Image;
 use kiln_model::lock::{self, Lock};
 use kiln_model::user_config::UserConfig;
 use kiln_model::{Architecture, Event, Reporter};
@@ -270,6 +271,11 @@ impl Context {
         write().map_err(|error| Failure::failed(&error, None).within(format!("cannot write `{}`", path.display())))
     }
 
+    /// The lock of a command that builds, made where there is none yet. One that is there is taken as it is, or refused.
+    pub fn lock_or_make(&self, workspace: &Workspace, services: &Services) -> Outcome<Lock> {
+        self.lock(workspace, services, workspace.lock_text.is_none())
+    }
+
     /// Keeps ids that a build allotted: they must not move from now on. Gives the lock that it wrote, if any are new.
     pub fn keep_ids(
         &self,
@@ -304,6 +310,23 @@ impl Context {
     /// A warning.
     pub fn warn(&self, message: impl Into<String>, hint: Option<String>) {
         self.progress.report(Event::Warning { message: message.into(), hint });
+    }
+}
+
+/// The image that a name stands for, or the only one.
+pub fn image_of<'a>(workspace: &'a Workspace, name: Option<&str>) -> Outcome<&'a Image> {
+    let images = &workspace.project.images;
+    let names = || images.keys().map(kiln_model::ImageName::as_str).collect::<Vec<_>>().join(", ");
+    match (name, images.len()) {
+        (Some(name), _) => images.values().find(|image| image.name.as_str() == name).ok_or_else(|| {
+            Failure::usage(format!("the project has no image `{name}`"), Some(format!("it has {}", names())))
+        }),
+        (None, 1) => images.values().next().ok_or_else(|| Failure::usage("the project has no image", None)),
+        (None, 0) => Err(Failure::usage("the project has no image", Some("write one: `images/NAME.yaml`".to_owned()))),
+        (None, _) => {
+            let hint = format!("name one: `PROJECT#NAME`; it has {}", names());
+            Err(Failure::usage("the project has several images", Some(hint)))
+        }
     }
 }
 

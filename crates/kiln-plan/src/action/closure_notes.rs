@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kiln_compose::closure::{ClosureFault, FaultKind, Severity};
 use kiln_compose::{Owner, Owners};
 
-use super::compose::Note;
+use super::composed::Note;
 
 /// How many examples a note has.
 const EXAMPLES: usize = 3;

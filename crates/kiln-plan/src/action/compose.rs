@@ -14,12 +14,12 @@ use kiln_compose::{
     prepare,
 };
 use kiln_model::{
-    ActionKey, Architecture, Facts, HooksWord, KeyBuilder, ObjectId, ObjectSource, OriginName, PackageName,
-    PackageRecord, PackageRef, PartName, Reporter, TreeId, TreePath,
+    ActionKey, Architecture, Facts, HooksWord, KeyBuilder, ObjectId, OriginName, PackageName, PackageRecord,
+    PackageRef, PartName, Reporter, TreePath,
 };
 use kiln_store::{ActionResult, Session};
-use serde::{Deserialize, Serialize};
 
+use super::composed::{COMPOSED, Composed, ComposedPackage, LayerTree, Note, canonical, read_json};
 use super::import::{ANALYSIS, put_json};
 use super::{closure_notes, hinted};
 use crate::parallel;
@@ -27,9 +27,6 @@ use crate::records::Records;
 use crate::relations;
 use crate::rules::Rules;
 use crate::tools::{ToolPlace, Tools};
-
-/// The object that describes a composition: [`Composed`].
-pub const COMPOSED: &str = "composed";
 
 /// A package that goes in, or may: the node that imports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,132 +101,6 @@ pub struct ComposeAction {
     pub records: Arc<Records>,
     /// What finalizers run their tools with.
     pub tools: ToolPlace,
-}
-
-/// One layer's tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerTree {
-    /// What it comes from.
-    pub name: LayerName,
-    /// Its files.
-    pub tree: TreeId,
-    /// What an image's history says about it.
-    pub comment: String,
-}
-
-/// A package of a composition, for lists.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ComposedPackage {
-    /// Which.
-    pub package: PackageRef,
-    /// Its version.
-    pub version: String,
-    /// The digest of its record, which names everything it is.
-    pub record: ObjectId,
-    /// The digest of its files.
-    pub tree: TreeId,
-}
-
-/// Something the user should know of a composition.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Note {
-    /// What.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// What is kept of a composition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Composed {
-    /// Everything.
-    pub tree: TreeId,
-    /// The same, taken apart; what changes least first. None of a build environment.
-    pub layers: Vec<LayerTree>,
-    /// The packages, by name.
-    pub packages: Vec<ComposedPackage>,
-    /// Numbers that nothing declares.
-    pub allotted: AccountIds,
-    /// What the user should know.
-    pub notes: Vec<Note>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    tree: TreeId,
-    layers: Vec<(String, TreeId, String)>,
-    packages: Vec<ComposedPackage>,
-    allotted: AccountIds,
-    notes: Vec<Note>,
-}
-
-/// Canonical JSON of something that has text keys only.
-pub(super) fn canonical(value: &impl Serialize) -> Result<Vec<u8>, ActionError> {
-    serde_json::to_vec(value).map_err(ActionError::new)
-}
-
-fn layer_name(text: &str) -> Option<LayerName> {
-    Some(match text {
-        "@finalizers" => LayerName::Finalizers,
-        "@overlays" => LayerName::Overlays,
-        "@files" => LayerName::Files,
-        "@label" => LayerName::Label,
-        package => LayerName::Package(package.parse().ok()?),
-    })
-}
-
-fn layer_text(name: &LayerName) -> String {
-    match name {
-        LayerName::Package(package) => package.to_string(),
-        other => format!("@{other}"),
-    }
-}
-
-impl Composed {
-    /// Reads the description in a result of [`ComposeAction`].
-    ///
-    /// # Errors
-    /// When it is missing or damaged.
-    pub fn read(session: &Session, result: &ActionResult) -> Result<Self, ActionError> {
-        let (object, _) =
-            result.objects.get(COMPOSED).ok_or_else(|| ActionError::message("a composition has no description"))?;
-        let wire: Wire = read_json(session, object)?;
-        let layer = |(name, tree, comment): (String, TreeId, String)| {
-            let name = layer_name(&name).ok_or_else(|| ActionError::message(format!("`{name}` is no layer")))?;
-            Ok(LayerTree { name, tree, comment })
-        };
-        Ok(Self {
-            tree: wire.tree,
-            layers: wire.layers.into_iter().map(layer).collect::<Result<_, ActionError>>()?,
-            packages: wire.packages,
-            allotted: wire.allotted,
-            notes: wire.notes,
-        })
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, ActionError> {
-        let layers =
-            self.layers.iter().map(|layer| (layer_text(&layer.name), layer.tree, layer.comment.clone())).collect();
-        canonical(&Wire {
-            tree: self.tree,
-            layers,
-            packages: self.packages.clone(),
-            allotted: self.allotted.clone(),
-            notes: self.notes.clone(),
-        })
-    }
-}
-
-/// Reads an object that holds JSON.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(
-    session: &Session,
-    object: &ObjectId,
-) -> Result<T, ActionError> {
-    let bytes = session.read(object).map_err(ActionError::new)?;
-    serde_json::from_slice(&bytes).map_err(ActionError::new)
 }
 
 /// Packages that go in, each with the node whose result it is in, and its part of it.
@@ -326,20 +197,24 @@ impl ComposeAction {
 
     /// What is composed.
     fn request(&self, members: Vec<Member>) -> Request {
-        let mut request = Request { members, ..Request::new(self.architecture) };
-        let content = &*self.content;
-        request.files = content.files.clone();
-        request.overlays = content.overlays.clone();
-        request.facts = content.facts.clone();
-        request.replace = content.replace.clone();
-        request.hooks = content.hooks.clone();
-        request.answers = content.answers.clone();
-        request.locale = content.locale.clone();
-        request.time_zone = content.time_zone.clone();
-        request.without = content.without.clone();
-        request.os_release = content.os_release.clone();
-        request.locked = (*self.locked).clone();
-        request
+        // Taken apart, so that nothing that an image may say is forgotten here or in the key.
+        let Content { files, overlays, facts, replace, hooks, answers, locale, time_zone, without, os_release } =
+            (*self.content).clone();
+        Request {
+            members,
+            files,
+            overlays,
+            facts,
+            replace,
+            hooks,
+            answers,
+            locale,
+            time_zone,
+            without,
+            os_release,
+            locked: (*self.locked).clone(),
+            architecture: self.architecture,
+        }
     }
 
     /// The account of the hooks of what would be composed.
@@ -470,36 +345,36 @@ impl Action for ComposeAction {
             records.push((reference, record_object(inputs.get(node), part.as_ref())?));
         }
         key = key.written("members", &records, |text, (reference, record)| write!(text, "{reference} {record}"));
-        let content = &*self.content;
+        let Content { files, overlays, facts, replace, hooks, answers, locale, time_zone, without, os_release } =
+            &*self.content;
         let file = |(path, file): (&TreePath, &ImageFile)| {
             let owner =
                 |name: &Option<kiln_model::name::AccountName>| name.as_ref().map_or("", |n| n.as_str()).to_owned();
             format!("{path}\0{}\0{}\0{}\0{}", file.object, file.mode, owner(&file.owner), owner(&file.group))
         };
-        key = key.list("files", content.files.iter().map(file));
-        let mut overlays: Vec<String> =
-            content.overlays.iter().map(|o| format!("{}\0{}\0{}", o.priority, o.name, o.tree.id())).collect();
-        overlays.sort();
-        key = key.list("overlays", overlays);
-        key = key.field("facts", content.facts.canonical());
-        key = key.list("replace", content.replace.iter().map(|(path, package)| format!("{path}\0{package}")));
+        key = key.list("files", files.iter().map(file));
+        let mut sorted: Vec<String> =
+            overlays.iter().map(|o| format!("{}\0{}\0{}", o.priority, o.name, o.tree.id())).collect();
+        sorted.sort();
+        key = key.list("overlays", sorted);
+        key = key.field("facts", facts.canonical());
+        key = key.list("replace", replace.iter().map(|(path, package)| format!("{path}\0{package}")));
         // Where it is said, and why, is for people: what it comes to is not.
         key = key.list(
             "hooks",
-            content.hooks.iter().map(|(package, said)| match &said.word {
+            hooks.iter().map(|(package, said)| match &said.word {
                 HooksWord::Accept { .. } => format!("{package}\0accept"),
                 HooksWord::Replace { facts, .. } => {
                     format!("{package}\0replace\0{}", String::from_utf8_lossy(&facts.canonical()))
                 }
             }),
         );
-        let answers =
-            content.answers.iter().flat_map(|(package, list)| list.iter().map(move |answer| (package, answer)));
+        let answers = answers.iter().flat_map(|(package, list)| list.iter().map(move |answer| (package, answer)));
         key =
             key.list("answers", answers.map(|(package, (name, answer))| format!("{package}\0{name}\0{}", answer.text)));
-        key = key.list("locale", &content.locale).list("time-zone", &content.time_zone);
-        key = key.list("without", &content.without);
-        let release = content.os_release.as_ref();
+        key = key.list("locale", locale).list("time-zone", time_zone);
+        key = key.list("without", without);
+        let release = os_release.as_ref();
         key = key.list("os-release", release.map(|r| format!("{}\0{}", r.image, r.version.as_deref().unwrap_or(""))));
         key = key.field("locked", canonical(&*self.locked)?);
         Ok(key.finish())

@@ -121,7 +121,7 @@ impl Action for ImportAction {
             result.objects.insert(format!("hook.{}", hook.name), (hook.object, hook.size));
         }
         put_package(session, &mut result, None, &record, &tree, &BTreeSet::new())?;
-        put_json(context, &mut result, ANALYSIS, super::compose::canonical(&analysis)?)?;
+        put_json(context, &mut result, ANALYSIS, super::composed::canonical(&analysis)?)?;
         Ok(result)
     }
 }

@@ -9,7 +9,7 @@ use kiln_image::{LayerCompression, LayerInfo, LayerInput, WrittenLayer, layer, p
 use kiln_model::{ActionKey, KeyBuilder, PackageRef};
 use kiln_store::{ActionResult, Session};
 
-use super::compose::Composed;
+use super::composed::Composed;
 use super::hinted;
 use crate::parallel;
 
@@ -48,7 +48,7 @@ impl Action for LayersAction {
     }
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
-        let (composed, _) = inputs.object(self.image, super::compose::COMPOSED)?;
+        let (composed, _) = inputs.object(self.image, super::composed::COMPOSED)?;
         Ok(KeyBuilder::new("image.layers/1")
             .field("composed", composed.0.as_bytes())
             .field("layer", layer::KIND)
@@ -90,7 +90,7 @@ impl Action for LayersAction {
             layers.push(layer);
         }
         let layers: Vec<(LayerInfo, String)> = layers.into_iter().map(|layer| (layer.info, layer.comment)).collect();
-        super::import::put_json(context, &mut result, LAYERS, super::compose::canonical(&layers)?)?;
+        super::import::put_json(context, &mut result, LAYERS, super::composed::canonical(&layers)?)?;
         Ok(result)
     }
 }
@@ -101,7 +101,7 @@ impl Action for LayersAction {
 /// When the list is missing or damaged.
 pub fn read_layers(session: &Session, result: &ActionResult) -> Result<Vec<WrittenLayer>, ActionError> {
     let (object, _) = result.objects.get(LAYERS).ok_or_else(|| ActionError::message("an image has no layers"))?;
-    let layers: Vec<(LayerInfo, String)> = super::compose::read_json(session, object)?;
+    let layers: Vec<(LayerInfo, String)> = super::composed::read_json(session, object)?;
     Ok(layers.into_iter().map(|(info, comment)| WrittenLayer { info, comment }).collect())
 }
 

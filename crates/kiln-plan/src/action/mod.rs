@@ -2,6 +2,7 @@
 
 mod closure_notes;
 mod compose;
+mod composed;
 mod debian_source;
 mod import;
 mod layers;
@@ -11,7 +12,8 @@ use std::error::Error;
 
 use kiln_build::graph::ActionError;
 
-pub use compose::{Built, ComposeAction, Composed, ComposedPackage, Content, LayerTree, MemberNode, Note};
+pub use compose::{Built, ComposeAction, Content, MemberNode};
+pub use composed::{Composed, ComposedPackage, LayerTree, Note};
 pub use debian_source::DebianUnpacker;
 pub use import::{ANALYSIS, ImportAction};
 pub use layers::{LAYERS, LayersAction, read_layers};

@@ -9,7 +9,7 @@ use kiln_compose::trigger;
 use kiln_plan::{AuditError, Plan, PlanError};
 
 use crate::cli::Target;
-use crate::context::{Context, Outcome, failed, graph_failed};
+use crate::context::{Context, Outcome, failed, graph_failed, image_of};
 use crate::failure::exit;
 use crate::output::say;
 
@@ -30,7 +30,7 @@ impl Audit {
     /// Gives the account of the hooks of an image.
     pub fn run(&self, context: &Context) -> Outcome {
         let workspace = context.workspace(&self.target)?;
-        let image = super::run::the_image(&workspace, self.target.name.as_deref())?;
+        let image = image_of(&workspace, self.target.name.as_deref())?;
         let services = context.services()?;
         let lock = context.lock(&workspace, &services, false)?;
         let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);

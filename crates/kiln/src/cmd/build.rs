@@ -10,7 +10,6 @@ use kiln_build::graph::{ActionError, Finished, GraphError, NodeId};
 use kiln_image::outputs::{self, Content};
 use kiln_image::{LayerCompression, Output, OutputError};
 use kiln_model::image::{Compression, Image};
-use kiln_model::lock::Lock;
 use kiln_model::yaml::nearest;
 use kiln_model::{Architecture, Digest};
 use kiln_plan::action::{Composed, read_layers};
@@ -118,7 +117,7 @@ impl Build {
         let mut lock = if self.lock {
             context.lock(workspace, &services, true)?
         } else {
-            lock_or_make(context, workspace, &services)?
+            context.lock_or_make(workspace, &services)?
         };
         let (images, recipes) = select(workspace, names)?;
         let mut failures = Vec::new();
@@ -365,9 +364,4 @@ pub fn keep(
         return Ok(());
     }
     services.store.set_root(&name, &references).map_err(failed(kiln_store::RootError::hint))
-}
-
-/// The lock of a command that builds, made where there is none yet. One that is there is taken as it is, or refused.
-pub fn lock_or_make(context: &Context, workspace: &Workspace, services: &Services) -> Outcome<Lock> {
-    context.lock(workspace, services, workspace.lock_text.is_none())
 }

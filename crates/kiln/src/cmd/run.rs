@@ -8,11 +8,11 @@ use clap::Args;
 use kiln_build::graph::ActionError;
 use kiln_model::image::{Image, Protocol};
 use kiln_model::{Dir, Entry};
-use kiln_plan::{Plan, PlanError, Workspace};
+use kiln_plan::{Plan, PlanError};
 use kiln_run::{Container, Network, Outcome as Ended, Owned, Port, RunError, Running, Volume, VolumeSource};
 
 use crate::cli::Target;
-use crate::context::{Context, Outcome, failed, graph_failed};
+use crate::context::{Context, Outcome, failed, graph_failed, image_of};
 use crate::failure::Failure;
 
 /// Arguments of `kiln run`.
@@ -65,13 +65,13 @@ impl Run {
     /// Builds the image and runs it.
     pub fn run(&self, context: &Context) -> Outcome {
         let workspace = context.workspace(&self.target)?;
-        let image = the_image(&workspace, self.target.name.as_deref())?;
+        let image = image_of(&workspace, self.target.name.as_deref())?;
         let (checkout, tree) = {
             let services = context.services()?;
             let lock = if self.lock {
                 context.lock(&workspace, &services, true)?
             } else {
-                super::build::lock_or_make(context, &workspace, &services)?
+                context.lock_or_make(&workspace, &services)?
             };
             let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);
             let nodes = plan.image(image).map_err(failed(PlanError::hint))?;
@@ -212,21 +212,4 @@ fn owned(tree: &Dir) -> Vec<Owned> {
             Owned { path, uid: meta.uid, gid: meta.gid, mode: u32::from(meta.mode) }
         })
         .collect()
-}
-
-/// The image that a name stands for, or the only one.
-pub fn the_image<'a>(workspace: &'a Workspace, name: Option<&str>) -> Outcome<&'a Image> {
-    let images = &workspace.project.images;
-    let names = || images.keys().map(kiln_model::ImageName::as_str).collect::<Vec<_>>().join(", ");
-    match (name, images.len()) {
-        (Some(name), _) => images.values().find(|image| image.name.as_str() == name).ok_or_else(|| {
-            Failure::usage(format!("the project has no image `{name}`"), Some(format!("it has {}", names())))
-        }),
-        (None, 1) => images.values().next().ok_or_else(|| Failure::usage("the project has no image", None)),
-        (None, 0) => Err(Failure::usage("the project has no image", Some("write one: `images/NAME.yaml`".to_owned()))),
-        (None, _) => {
-            let hint = format!("name one: `PROJECT#NAME`; it has {}", names());
-            Err(Failure::usage("the project has several images", Some(hint)))
-        }
-    }
 }

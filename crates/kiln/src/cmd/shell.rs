@@ -54,7 +54,7 @@ impl Shell {
             }
             build.enter(&services.session, &Sandboxed).map_err(failed(ActionError::hint))?
         } else {
-            let lock = super::build::lock_or_make(context, &workspace, &services)?;
+            let lock = context.lock_or_make(&workspace, &services)?;
             let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);
             let nodes = plan.recipe(&variant).map_err(failed(PlanError::hint))?;
             let action = plan.graph().action(nodes.build);

@@ -5,7 +5,7 @@ use kiln_build::graph::ActionError;
 use kiln_plan::{Plan, PlanError};
 
 use crate::cli::Target;
-use crate::context::{Context, Outcome, failed, graph_failed};
+use crate::context::{Context, Outcome, failed, graph_failed, image_of};
 use crate::failure::exit;
 use crate::output::say;
 
@@ -28,7 +28,7 @@ impl Show {
     /// Shows an image.
     pub fn run(&self, context: &Context) -> Outcome {
         let workspace = context.workspace(&self.target)?;
-        let image = super::run::the_image(&workspace, self.target.name.as_deref())?;
+        let image = image_of(&workspace, self.target.name.as_deref())?;
         let services = context.services()?;
         let lock = context.lock(&workspace, &services, false)?;
         let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);

@@ -6,7 +6,7 @@ use kiln_model::{Entry, TreePath};
 use kiln_plan::{Plan, PlanError};
 
 use crate::cli::Target;
-use crate::context::{Context, Outcome, failed, graph_failed};
+use crate::context::{Context, Outcome, failed, graph_failed, image_of};
 use crate::failure::{Failure, exit};
 use crate::output::say;
 
@@ -30,7 +30,7 @@ impl Why {
     pub fn run(&self, context: &Context) -> Outcome {
         let path = TreePath::from_absolute(&self.path).map_err(|error| Failure::usage(error.to_string(), None))?;
         let workspace = context.workspace(&self.target)?;
-        let image = super::run::the_image(&workspace, self.target.name.as_deref())?;
+        let image = image_of(&workspace, self.target.name.as_deref())?;
         let services = context.services()?;
         let lock = context.lock(&workspace, &services, false)?;
         let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);
