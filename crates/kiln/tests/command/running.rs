@@ -45,6 +45,28 @@ fn the_exit_code_and_output_of_the_command_are_passed_through() {
 }
 
 #[test]
+fn both_outputs_to_one_file_are_there_in_their_order() {
+    let world = World::new();
+    with_shell(&world, "");
+    let (path, script) = (world.path("log"), "for i in 1 2 3 4 5 6 7 8 9; do echo out$i; echo err$i >&2; done");
+    let file = fs::File::create(&path).unwrap();
+    let mut command = project(&world).command(&["run", "web", "--quiet", "--", "/bin/sh", "-c", script]);
+    let status = command.stdout(file.try_clone().unwrap()).stderr(file).status().unwrap();
+    assert!(status.success());
+    let wanted: Vec<String> = (1..10).flat_map(|i| [format!("out{i}"), format!("err{i}")]).collect();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().collect::<Vec<_>>(), wanted);
+    // Of two files, each has its own.
+    let (out, err) = (world.path("out"), world.path("err"));
+    let mut command = project(&world).command(&["run", "web", "--quiet", "--", "/bin/sh", "-c", script]);
+    command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
+    assert!(command.status().unwrap().success());
+    for (path, word) in [(out, "out"), (err, "err")] {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.lines().count() == 9 && text.lines().all(|line| line.starts_with(word)), "{text}");
+    }
+}
+
+#[test]
 fn an_image_without_a_command_says_what_to_write() {
     let world = World::new();
     let project = world.project("p");
