@@ -242,6 +242,17 @@ fn the_time_limit_is_kept() {
 }
 
 #[test]
+fn a_step_that_fails_within_limits_of_its_recipe_names_them() {
+    let bench = Bench::new();
+    let (mut graph, environment) = bench.graph();
+    let mut recipe = bench.recipe(environment, "exit 12");
+    (recipe.limits.memory, recipe.limits.processes) = (Some(512 << 20), 40);
+    let thing = graph.add(recipe);
+    let said = "step `only` ended with exit code 12 (it is allowed 512 MiB of memory and 40 processes at once)";
+    assert_eq!(bench.failure(&graph, thing).error.to_string(), said);
+}
+
+#[test]
 fn the_same_bytes_wherever_and_with_however_many_jobs() {
     let script = "mkdir -p /out/usr; stat -c '%n %Y %a' x . > /out/usr/times; id > /out/usr/id; ls / > /out/usr/root";
     let build = |jobs: usize| {

@@ -220,7 +220,8 @@ impl ComposeError {
             Self::FileOfImage(path) => {
                 Some(format!("`files: {{ {path}: {{ content: ... }} }}` of the image brings it"))
             }
-            Self::Place { .. } | Self::Attribute { .. } => None,
+            Self::Place { source, .. } => source.hint(),
+            Self::Attribute { .. } => None,
             Self::Template { .. } | Self::Object(_) => None,
         }
     }

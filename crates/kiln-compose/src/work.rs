@@ -31,6 +31,20 @@ pub enum PlaceError {
     Root,
 }
 
+impl PlaceError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Blocked { blocker, .. } => Some(format!(
+                "nothing can lie below `{blocker}`: `kiln why {blocker}` says who brings it; name another path"
+            )),
+            Self::Directory(path) => Some(format!("name a path in `{path}`, or leave out what fills it")),
+            Self::Circle(_) | Self::Root => None,
+        }
+    }
+}
+
 /// As many links as the kernel follows.
 const LINK_LIMIT: usize = 40;
 

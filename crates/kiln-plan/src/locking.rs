@@ -397,11 +397,13 @@ fn pin(
                 sha256: file.sha256,
                 size: file.size,
             };
+            let mut files: Vec<LockedFile> = record.files.iter().filter(|file| used(&file.name)).map(file).collect();
+            files.sort();
             LockedSource::Origin {
                 origin: origin.clone(),
                 package: package.value.clone(),
                 version: record.version.clone(),
-                files: record.files.iter().filter(|file| used(&file.name)).map(file).collect(),
+                files,
             }
         }
         SourceKind::Archive { url, sha256, .. } => {

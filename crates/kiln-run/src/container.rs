@@ -10,6 +10,9 @@ use kiln_model::{Reporter, TreePath};
 
 use crate::{Outcome, RunError, Running};
 
+/// Where a command without a slash is looked for, where the image does not say.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// A port of the container that this machine can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Port {

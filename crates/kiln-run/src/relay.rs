@@ -52,8 +52,9 @@ impl Relays {
         let start = |Waiting { mut from, writer, to, .. }: Waiting| {
             drop(writer);
             Relay(Mutex::new(Some(thread::spawn(move || {
-                // Where the output is gone, as with a pager that was left, the container goes on without it.
-                let _ = copy(&mut from, &to).or_else(|_| io::copy(&mut from, &mut io::sink()).map(drop));
+                // Where the output is gone, as with `| head`, the pipe goes too: the command learns of it as it would without
+                // a container.
+                let _ = copy(&mut from, &to);
             }))))
         };
         self.0.into_iter().map(start).collect()

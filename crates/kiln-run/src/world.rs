@@ -8,6 +8,7 @@
 //! file of this machine. What has to be there is made in `/upper`, which hides whatever the image has in that place.
 //! Owners are set after `/host` is gone.
 
+use crate::container::PATH;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -57,8 +58,6 @@ const ROOT_CAPABILITIES: u64 = {
     }
     set
 };
-
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl World<'_> {
     /// The whole plan.

@@ -318,11 +318,11 @@ pub fn image_of<'a>(workspace: &'a Workspace, name: Option<&str>) -> Outcome<&'a
     let images = &workspace.project.images;
     let names = || images.keys().map(kiln_model::ImageName::as_str).collect::<Vec<_>>().join(", ");
     match (name, images.len()) {
+        (_, 0) => Err(Failure::usage("the project has no image", Some("write one: `images/NAME.yaml`".to_owned()))),
         (Some(name), _) => images.values().find(|image| image.name.as_str() == name).ok_or_else(|| {
             Failure::usage(format!("the project has no image `{name}`"), Some(format!("it has {}", names())))
         }),
         (None, 1) => images.values().next().ok_or_else(|| Failure::usage("the project has no image", None)),
-        (None, 0) => Err(Failure::usage("the project has no image", Some("write one: `images/NAME.yaml`".to_owned()))),
         (None, _) => {
             let hint = format!("name one: `PROJECT#NAME`; it has {}", names());
             Err(Failure::usage("the project has several images", Some(hint)))

@@ -85,7 +85,8 @@ impl Failure {
         let Some(mut first) = failures.next() else {
             return Self::new("it failed".to_owned(), hint, exit::FAILED);
         };
-        first.0.others = failures.collect();
+        // One that stands for several keeps them.
+        first.0.others.extend(failures);
         if first.0.hint.is_none() {
             first.0.hint = hint;
         }
@@ -137,7 +138,7 @@ impl Failure {
         }
         if let Some((tail, path)) = &story.log {
             for line in tail {
-                let _ = writeln!(text, "  | {line}");
+                let _ = writeln!(text, "  | {}", plain(line));
             }
             let _ = writeln!(text, "  log: {}", path.display());
         }
@@ -149,6 +150,24 @@ impl Failure {
         }
         text
     }
+}
+
+/// A line of a log without what would steer the terminal: escape sequences (ECMA-48, section 5.4) and other controls.
+fn plain(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\x1b' {
+            // `ESC [ ... final`, or an escape of one character.
+            if rest.next_if_eq(&'[').is_some() {
+                while rest.next_if(|c| ('\x20'..='\x3f').contains(c)).is_some() {}
+            }
+            rest.next_if(|c| ('\x40'..='\x7e').contains(c));
+        } else if !c.is_control() || c == '\t' {
+            text.push(c);
+        }
+    }
+    text
 }
 
 fn causes<'a>(error: &'a dyn Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -195,5 +214,15 @@ mod tests {
         let one = || Failure::usage("a", None);
         let text = Failure::several(vec![one(), one()], Some("h".to_owned())).render(false);
         assert_eq!(text, "error: a\n  hint: h\nerror: a\n");
+        let of_two = Failure::several(vec![one(), one()], None);
+        let nested = Failure::several(vec![of_two, one()], None).render(false);
+        assert_eq!(nested, "error: a\nerror: a\nerror: a\n");
+    }
+
+    #[test]
+    fn a_log_does_not_steer_the_terminal() {
+        let tail = ["\x1b[1;31mred\x1b[0m\tand \x1b]0;title\x07 \u{9b}2J\rend\x1b".to_owned()];
+        let text = Failure::usage("a", None).with_log(&tail, Path::new("/log")).render(false);
+        assert_eq!(text, "error: a\n  | red\tand 0;title 2Jend\n  log: /log\n");
     }
 }

@@ -7,6 +7,7 @@ mod environment;
 mod failure;
 mod output;
 mod progress;
+mod starts;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use crate::work::WorkError;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A step failed.
-    #[error("step `{step}` {exit}")]
+    #[error("step `{step}` {exit}{limits}")]
     Step {
         /// The package.
         package: PackageName,
@@ -25,6 +25,8 @@ pub enum BuildError {
         step: String,
         /// How it ended.
         exit: Exit,
+        /// What the recipe allows it, if that may be why: ` (it is allowed 64 MiB of memory)`.
+        limits: String,
         /// Are its folders there to be looked into?
         kept: bool,
     },

@@ -195,7 +195,13 @@ impl BuildAction {
     }
 
     fn step_failed(&self, step: &Step, exit: Exit) -> BuildError {
-        BuildError::Step { package: self.name.clone(), step: step.name.clone(), exit, kept: false }
+        BuildError::Step {
+            package: self.name.clone(),
+            step: step.name.clone(),
+            exit,
+            limits: self.limits.allowed(exit),
+            kept: false,
+        }
     }
 
     /// Keeps the folders of a build that failed, for a person to look into.

@@ -61,6 +61,20 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For the message of a command that failed by itself: what it was allowed, where that is less than anyone is
+    /// allowed. A program that got no memory or could not start another one fails in its own words.
+    #[must_use]
+    pub fn allowed(&self, exit: Exit) -> String {
+        let by_itself = matches!(exit, Exit::Code(_) | Exit::Signal(_));
+        let memory = self.memory.map(|bytes| format!("{} MiB of memory", bytes >> 20));
+        let fewer = self.processes < Self::default().processes;
+        let processes = fewer.then(|| format!("{} processes at once", self.processes));
+        let allowed: Vec<String> = memory.into_iter().chain(processes).filter(|_| by_itself).collect();
+        if allowed.is_empty() { String::new() } else { format!(" (it is allowed {})", allowed.join(" and ")) }
+    }
+}
+
 /// One command and the world it runs in.
 #[derive(Debug, Clone)]
 pub struct Sandbox {

@@ -150,10 +150,14 @@ impl Reading<'_> {
         if *header.version.get_ref() == VERSION {
             return false;
         }
-        let who = if *header.version.get_ref() > VERSION { "a newer" } else { "an older" };
+        let way = if *header.version.get_ref() > VERSION {
+            "a newer one wrote it: use that, or take the lock of your own version from Git"
+        } else {
+            "an older one wrote it: delete it, and `kiln lock` writes it anew"
+        };
         let message = format!("this lock is of version {}", header.version.get_ref());
         self.problem(header.version.span(), message).hint =
-            Some(format!("this version of Kiln reads version {VERSION}; {who} one wrote it"));
+            Some(format!("this version of Kiln reads version {VERSION}; {way}"));
         true
     }
 
@@ -298,6 +302,10 @@ impl Reading<'_> {
         let mut taken: BTreeMap<(IdKind, u32), AccountName> = BTreeMap::new();
         for entry in ids {
             let (span, id) = (entry.span(), entry.into_inner());
+            if id.id == 0 && id.name.as_str() != "root" {
+                self.problem(span, format!("the id 0 is root's, and not `{}`'s", id.name));
+                continue;
+            }
             if let Some(other) = taken.insert((id.kind, id.id), id.name.clone())
                 && other != id.name
             {

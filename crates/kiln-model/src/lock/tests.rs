@@ -209,6 +209,8 @@ fn two_names_cannot_share_an_id() {
     let mut lock = sample();
     lock.ids.insert((IdKind::User, "other".parse().unwrap()), 101);
     assert!(refused(&lock.to_string()).contains("the id 101 is both `nginx`'s and `other`'s"));
+    lock.ids.insert((IdKind::User, "other".parse().unwrap()), 0);
+    assert!(refused(&lock.to_string()).contains("the id 0 is root's, and not `other`'s"));
 }
 
 #[test]

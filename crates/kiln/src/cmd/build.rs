@@ -20,6 +20,7 @@ use crate::context::{Context, Outcome, failed, graph_failed};
 use crate::failure::{Failure, exit};
 use crate::output::say;
 use crate::size;
+use crate::starts;
 
 /// Arguments of `kiln build`.
 #[derive(Debug, Args)]
@@ -253,6 +254,9 @@ impl Build {
             make_folder(&folder)?;
         }
         let tree = session.tree(composed.tree).map_err(failed(kiln_store::TreeError::hint))?;
+        for (message, hint) in starts::faults(&job.image.run, &tree, session) {
+            context.warn(format!("{}: {message}", job.image.name), Some(hint));
+        }
         let spec = images::spec(job.image, architecture, &workspace.git);
         // A layer's file is the store's own, without leave to write: gigabytes are neither copied nor kept twice.
         let blob_path = |digest: &Digest| services.store.object_path(&kiln_model::ObjectId(*digest));

@@ -85,8 +85,9 @@ fn a_source_package_of_an_origin_is_a_source() {
     let files = vec![("a".to_owned(), "from the distribution\n".to_owned())];
     archive.sources.push(testkit::SourcePackage { name: "thing".to_owned(), version: "1.0-1".to_owned(), files });
     world.archive(&archive);
-    let project = with_tool(&world, &format!("sources: [ {{ debian: thing }} ]\n{}", step(WRITE)));
+    let project = with_tool(&world, &format!("sources: [ {{ debian: thing, patches: apply }} ]\n{}", step(WRITE)));
     project.lock();
+    assert_eq!(project.kiln(&["lock"]).done().stdout, "", "what is locked is locked");
     let root = project.built("web");
     assert_eq!(fs::read_to_string(root.join("usr/share/tool/a")).unwrap(), "from the distribution\n");
 }

@@ -67,11 +67,35 @@ fn both_outputs_to_one_file_are_there_in_their_order() {
 }
 
 #[test]
+fn a_command_whose_output_nobody_reads_any_more_learns_of_it() {
+    let world = World::new();
+    with_shell(&world, "");
+    let script = "while echo y; do :; done; exit 3";
+    let mut command = project(&world).command(&["run", "web", "--quiet", "--", "/bin/sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = [0; 2];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"y\n");
+    // The other end is closed with what was taken.
+    let until = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < until, "it goes on for ever");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn an_image_without_a_command_says_what_to_write() {
     let world = World::new();
     let project = world.project("p");
     project.lock();
     project.kiln(&["run"]).failed(2, &["the image `web` has no command", "command:"]);
+    // One that is not there is told of when the image is built: a volume may yet bring it.
+    project.image("web", "packages: [debian:toolbox]\nrun: { command: [/usr/bin/serve], user: nosuch }\n");
+    let told = project.kiln(&["build", "--lock", "web"]).done();
+    told.said(&["web: the image runs `/usr/bin/serve`, which is not a program in it", "`nosuch`", "warning", "hint"]);
+    project.image("web", "packages: [debian:toolbox]\nrun: { command: [sh], user: '7:7' }\n");
+    project.kiln(&["build", "web"]).done().did_not_say(&["the image runs"]);
 }
 
 #[test]

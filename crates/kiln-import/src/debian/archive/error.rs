@@ -57,8 +57,8 @@ pub enum ArchiveError {
         #[source]
         source: Box<ReleaseError>,
     },
-    /// The locked index is kept nowhere any more.
-    #[error("the locked index `{path}` of the origin `{origin}` is gone from its mirrors")]
+    /// The index of a state is kept nowhere any more, or nowhere as the signed release has it.
+    #[error("no mirror of the origin `{origin}` has the index `{path}` as its signed release names it")]
     IndexGone {
         /// The origin.
         origin: OriginName,
@@ -134,7 +134,9 @@ impl ArchiveError {
             Self::NotBelieved { source, .. } | Self::Release { source, .. } => source.hint(),
             Self::EveryMirror { attempts, .. } => attempts.iter().find_map(Self::hint),
             Self::IndexGone { .. } => Some(
-                "the archive has moved on: `kiln lock --update` takes its present state; what a store has already stays usable".to_owned(),
+                "of a locked state, the archive has moved on: `kiln lock --update` takes its present one, and what a store has already \
+                 stays usable; of the present one, the mirror is being updated, or altered it: try later, or another one"
+                    .to_owned(),
             ),
             Self::PackagesGone { names, .. } => Some(format!(
                 "the archive has moved on: `kiln lock --update {}` takes what it has now; what a store has already stays usable",
