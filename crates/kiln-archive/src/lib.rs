@@ -10,6 +10,7 @@
 pub mod ar;
 mod archive;
 pub mod compress;
+pub mod cpio;
 mod entry;
 mod error;
 pub mod extract;

@@ -18,11 +18,13 @@ pub enum ArchiveKind {
     Apk,
     /// Container images, of a registry or a folder in the OCI image layout.
     Oci,
+    /// Packages of Fedora, openSUSE, Red Hat and what descends from them.
+    Rpm,
 }
 
 impl ArchiveKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Deb, Self::Apk, Self::Oci];
+    pub const ALL: [Self; 4] = [Self::Deb, Self::Apk, Self::Oci, Self::Rpm];
 
     /// Its name in `kiln.yaml` and in the lock.
     #[must_use]
@@ -31,6 +33,7 @@ impl ArchiveKind {
             Self::Deb => "deb",
             Self::Apk => "apk",
             Self::Oci => "oci",
+            Self::Rpm => "rpm",
         }
     }
 
@@ -41,6 +44,7 @@ impl ArchiveKind {
             Self::Deb => "an archive of `.deb` packages",
             Self::Apk => "an archive of `.apk` packages",
             Self::Oci => "a collection of container images",
+            Self::Rpm => "an archive of `.rpm` packages",
         }
     }
 

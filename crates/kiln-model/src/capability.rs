@@ -64,16 +64,30 @@ const EFFECTIVE: u32 = 1;
 pub fn encode<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Box<[u8]>, &'a str> {
     let mut permitted = 0u64;
     for name in names {
-        let number = NAMES.iter().position(|n| *n == name).ok_or(name)?;
-        permitted |= 1 << number;
+        permitted |= bit(name).ok_or(name)?;
     }
-    // VFS_CAP_REVISION_2 with VFS_CAP_FLAGS_EFFECTIVE, then permitted and inheritable, low words first.
-    let mut value = (REVISION_2 | EFFECTIVE).to_le_bytes().to_vec();
-    for word in [permitted as u32, 0, (permitted >> 32) as u32, 0] {
+    Ok(value(permitted, 0, true))
+}
+
+/// The attribute's value for these sets.
+#[must_use]
+pub fn value(permitted: u64, inheritable: u64, effective: bool) -> Box<[u8]> {
+    // VFS_CAP_REVISION_2, perhaps with VFS_CAP_FLAGS_EFFECTIVE, then permitted and inheritable, low words first.
+    let mut value = (REVISION_2 | if effective { EFFECTIVE } else { 0 }).to_le_bytes().to_vec();
+    for word in [permitted as u32, inheritable as u32, (permitted >> 32) as u32, (inheritable >> 32) as u32] {
         value.extend_from_slice(&word.to_le_bytes());
     }
-    Ok(value.into_boxed_slice())
+    value.into_boxed_slice()
 }
+
+/// A capability's place in a set.
+#[must_use]
+pub fn bit(name: &str) -> Option<u64> {
+    NAMES.iter().position(|known| *known == name).map(|number| 1 << number)
+}
+
+/// Every capability that has a name.
+pub const ALL: u64 = (1 << NAMES.len()) - 1;
 
 /// The names, when the attribute says just "these, permitted and effective", which is what the fact can say. None for
 /// anything else: it is then kept as the attribute it is.

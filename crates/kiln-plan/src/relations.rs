@@ -100,10 +100,10 @@ impl<'a> Names<'a> {
         };
         let real = self.real.get(&(kind, term.name.as_str())).copied().filter(|record| admits(&record.version));
         let provided = self.virtual_.get(&(kind, term.name.clone())).into_iter().flatten();
-        // A package that provides a name without a version satisfies no versioned relation (Debian Policy 7.5).
+        // A package that provides a name without a version satisfies no versioned relation (Debian Policy 7.5), but RPM's.
         let provided = provided.filter(|(_, version)| match version {
             Some(version) => admits(version),
-            None => term.version.is_none(),
+            None => term.version.is_none() || syntax.unversioned_serves(),
         });
         real.into_iter().chain(provided.map(|(record, _)| *record)).collect()
     }

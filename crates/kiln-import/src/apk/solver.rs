@@ -248,6 +248,7 @@ impl Universe for Alpine<'_> {
                 text: wanted.to_string(),
                 names: vec![wanted.name.to_owned()],
                 candidates: self.serving(wanted),
+                when: Vec::new(),
             };
             wanted.map(group).collect()
         };

@@ -9,6 +9,7 @@ use crate::deb::DebError;
 use crate::debian::archive::ArchiveError;
 use crate::debian::openpgp::KeyringError;
 use crate::oci;
+use crate::rpm;
 use crate::solver::SolveError;
 
 /// Why an origin cannot be used.
@@ -48,6 +49,9 @@ pub enum OriginError {
     /// An archive of Alpine's cannot be used.
     #[error(transparent)]
     Alpine(#[from] Box<apk::IndexError>),
+    /// Repositories of RPM's cannot be used.
+    #[error(transparent)]
+    Rpm(#[from] Box<rpm::IndexError>),
     /// Images cannot be used.
     #[error(transparent)]
     Images(#[from] Box<oci::IndexError>),
@@ -65,6 +69,7 @@ impl OriginError {
             Self::Debian(error) => matches!(**error, ArchiveError::IndexGone { .. } | ArchiveError::Name(_)),
             Self::Alpine(error) => matches!(**error, apk::IndexError::Gone { .. }),
             Self::Images(error) => matches!(**error, oci::IndexError::Gone { .. }),
+            Self::Rpm(error) => matches!(**error, rpm::IndexError::Gone { .. }),
             _ => false,
         }
     }
@@ -73,7 +78,7 @@ impl OriginError {
     #[must_use]
     pub fn is_of_reach(&self) -> bool {
         match self {
-            Self::Debian(_) | Self::Alpine(_) | Self::Date { .. } => true,
+            Self::Debian(_) | Self::Alpine(_) | Self::Rpm(_) | Self::Date { .. } => true,
             Self::Images(error) => matches!(**error, oci::IndexError::Fetch { .. } | oci::IndexError::Gone { .. }),
             _ => false,
         }
@@ -95,6 +100,7 @@ impl OriginError {
             Self::Debian(error) => error.hint(),
             Self::Alpine(error) => error.hint(),
             Self::Images(error) => error.hint(),
+            Self::Rpm(error) => error.hint(),
             Self::Solve(error) => error.hint(),
         }
     }
@@ -109,6 +115,12 @@ impl From<ArchiveError> for OriginError {
 impl From<apk::IndexError> for OriginError {
     fn from(error: apk::IndexError) -> Self {
         Self::Alpine(Box::new(error))
+    }
+}
+
+impl From<rpm::IndexError> for OriginError {
+    fn from(error: rpm::IndexError) -> Self {
+        Self::Rpm(Box::new(error))
     }
 }
 
@@ -136,6 +148,9 @@ pub enum ImportError {
     /// An image.
     #[error(transparent)]
     Oci(#[from] oci::ImageError),
+    /// A package of RPM's.
+    #[error(transparent)]
+    Rpm(#[from] rpm::RpmError),
 }
 
 impl ImportError {
@@ -146,6 +161,7 @@ impl ImportError {
             Self::Deb(error) => error.hint(),
             Self::Apk(error) => error.hint(),
             Self::Oci(error) => error.hint(),
+            Self::Rpm(error) => error.hint(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod deb;
 mod error;
 mod oci;
 mod relations;
+mod rpm;
 
 use std::any::Any;
 use std::fs::File;
@@ -29,7 +30,7 @@ use crate::mirror::Mirror;
 use crate::solver::{SolveError, SolveRequest};
 
 /// Every kind of archive, in the order of [`ArchiveKind`].
-pub const FORMATS: &[&dyn ArchiveFormat] = &[&deb::Deb, &apk::Apk, &oci::Oci];
+pub const FORMATS: &[&dyn ArchiveFormat] = &[&deb::Deb, &apk::Apk, &oci::Oci, &rpm::Rpm];
 
 /// What an archive is read with.
 #[derive(Clone, Copy)]

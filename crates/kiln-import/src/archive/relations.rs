@@ -25,7 +25,7 @@ pub struct Wish {
 pub struct Provided {
     /// The name.
     pub name: String,
-    /// In which version; without one it serves only who asks for none.
+    /// In which version; without one it serves only who asks for none, but for RPM's.
     pub version: Option<String>,
 }
 
@@ -59,6 +59,11 @@ pub trait RelationSyntax {
     /// # Errors
     /// When a relation cannot be read.
     fn provides(&self, relations: &Relations) -> Result<Vec<Provided>, SyntaxError>;
+
+    /// Does a name that is provided without a version satisfy who asks for some?
+    fn unversioned_serves(&self) -> bool {
+        false
+    }
 
     /// Does a version satisfy a term that names some?
     fn admits(&self, version: &str, operator: &str, bound: &str) -> bool;

@@ -26,6 +26,8 @@ const MOST_SIGNATURES: usize = 32;
 
 const ARMOR: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
+const SIGNATURE_ARMOR: &str = "-----BEGIN PGP SIGNATURE-----";
+
 /// Keys that may sign an archive.
 #[derive(Debug, Clone)]
 pub struct Keyring {
@@ -144,18 +146,35 @@ impl SignatureError {
 /// # Errors
 /// When no signature counts.
 pub fn verify(message: &Cleartext, keyrings: &[Keyring], now: u64) -> Result<String, SignatureError> {
-    let signatures = signatures(message.signature())?;
-    let signed = message.signed();
+    check(&signatures(message.signature())?, &message.signed(), keyrings, now)
+}
+
+/// The same for bytes whose armored signatures are a file of their own.
+///
+/// # Errors
+/// When no signature counts.
+pub fn verify_detached(
+    signed: &[u8],
+    signature: &[u8],
+    keyrings: &[Keyring],
+    now: u64,
+) -> Result<String, SignatureError> {
+    let armored = std::str::from_utf8(signature).ok().filter(|text| text.trim_start().starts_with(SIGNATURE_ARMOR));
+    let armored = armored.ok_or_else(|| SignatureError::Unreadable("it is not armored".to_owned()))?;
+    check(&signatures(armored)?, signed, keyrings, now)
+}
+
+fn check(signatures: &[Signature], signed: &[u8], keyrings: &[Keyring], now: u64) -> Result<String, SignatureError> {
     let mut refused = None;
     let mut issuers = Vec::new();
-    for signature in &signatures {
+    for signature in signatures {
         issuers.extend(issuer(signature));
         for cert in keyrings.iter().flat_map(|ring| &ring.keys) {
             let primary = made_by(signature, &cert.primary_key)
-                .then(|| (fingerprint(&cert.primary_key), check_primary(cert, signature, &signed, now)));
+                .then(|| (fingerprint(&cert.primary_key), check_primary(cert, signature, signed, now)));
             let subkeys = cert.public_subkeys.iter().filter(|subkey| made_by(signature, &subkey.key));
             let subkeys =
-                subkeys.map(|subkey| (fingerprint(&subkey.key), check_subkey(cert, subkey, signature, &signed, now)));
+                subkeys.map(|subkey| (fingerprint(&subkey.key), check_subkey(cert, subkey, signature, signed, now)));
             for (key, result) in primary.into_iter().chain(subkeys) {
                 match result {
                     Ok(()) => return Ok(key),

@@ -26,6 +26,11 @@ pub(crate) use error::PayloadError;
 /// Top folders that are links into `/usr` on every merged system.
 const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
 
+/// Is a folder of this name at the top a link into `/usr` on every merged system?
+pub(crate) fn is_merged(name: &str) -> bool {
+    MERGED.contains(&name)
+}
+
 /// The place of a path on a merged system.
 pub(crate) fn below_usr(path: &TreePath) -> TreePath {
     match path.components().next() {

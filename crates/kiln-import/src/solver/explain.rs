@@ -100,6 +100,11 @@ impl<U: Universe> Story<'_, U> {
         self.told(first, &[id, victim])
     }
 
+    /// Is what it depends on there, as far as is known?
+    fn counts(&self, group: &Group) -> bool {
+        group.when.iter().all(|set| set.iter().any(|package| self.taken.contains_key(package)))
+    }
+
     /// Takes everything that is needed without a choice.
     fn settle(&mut self) -> Result<Option<Vec<String>>, SolveError> {
         let mut at = 0;
@@ -109,7 +114,9 @@ impl<U: Universe> Story<'_, U> {
                 let by = self.order[at];
                 at += 1;
                 for group in self.universe.needs(by)?.iter() {
-                    if group.candidates.iter().any(|candidate| self.taken.contains_key(candidate)) {
+                    if !self.counts(group)
+                        || group.candidates.iter().any(|candidate| self.taken.contains_key(candidate))
+                    {
                         continue;
                     }
                     let mut left = group.candidates.iter().filter(|candidate| !self.excluded.contains_key(candidate));
@@ -136,7 +143,7 @@ impl<U: Universe> Story<'_, U> {
     /// The first need with a choice that is open still.
     fn first_choice(&self) -> Result<Option<(PackageId, String, PackageId)>, SolveError> {
         for &by in &self.order {
-            for group in self.universe.needs(by)?.iter() {
+            for group in self.universe.needs(by)?.iter().filter(|group| self.counts(group)) {
                 if group.candidates.iter().any(|candidate| self.taken.contains_key(candidate)) {
                     continue;
                 }

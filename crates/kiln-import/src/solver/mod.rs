@@ -28,6 +28,8 @@ pub(crate) struct Group {
     /// The names in it, in order.
     pub(crate) names: Vec<String>,
     pub(crate) candidates: Vec<PackageId>,
+    /// It counts only where, of each of these, one is there. Most are needed whatever else is.
+    pub(crate) when: Vec<Vec<PackageId>>,
 }
 
 /// Something that cannot be there at the same time.

@@ -10,8 +10,8 @@ use std::fmt::Display;
 
 use resolvo::{
     Candidates, Condition, ConditionId, ConditionalRequirement, DenseIndex, Dependencies, DependencyProvider,
-    HintDependenciesAvailable, Interner, KnownDependencies, NameId, Problem, Requirement, SolvableId, Solver,
-    SolverCache, StringId, UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
+    HintDependenciesAvailable, Interner, KnownDependencies, LogicalOperator, NameId, Problem, Requirement, SolvableId,
+    Solver, SolverCache, StringId, UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
 };
 
 use super::{PackageId, SolveError, Universe};
@@ -29,6 +29,7 @@ struct Interned {
     by_name: BTreeMap<String, NameId>,
     sets: Vec<Set>,
     unions: Vec<Vec<VersionSetId>>,
+    conditions: Vec<Condition>,
     /// The first thing that went wrong while the solver asked: it cannot take errors itself.
     fault: Option<SolveError>,
 }
@@ -106,6 +107,22 @@ impl<U: Universe> Provider<U> {
         groups.into_iter().map(|(name, group)| self.set(&name, group)).collect()
     }
 
+    fn condition(&self, condition: Condition) -> ConditionId {
+        let mut interned = self.interned.borrow_mut();
+        interned.conditions.push(condition);
+        ConditionId::from_index(interned.conditions.len() - 1)
+    }
+
+    /// Of each of these, one is there. None where nothing has to be.
+    fn when(&self, sets: &[Vec<PackageId>]) -> Option<ConditionId> {
+        let one_of = |packages: &Vec<PackageId>| {
+            let sets = self.by_name(packages).into_iter();
+            let any = sets.map(|set| self.condition(Condition::Requirement(set)));
+            any.reduce(|a, b| self.condition(Condition::Binary(LogicalOperator::Or, a, b)))
+        };
+        sets.iter().filter_map(one_of).reduce(|a, b| self.condition(Condition::Binary(LogicalOperator::And, a, b)))
+    }
+
     fn dependencies(&self, id: PackageId) -> Result<KnownDependencies, SolveError> {
         let mut known = KnownDependencies::default();
         for group in self.universe.needs(id)?.iter() {
@@ -120,7 +137,7 @@ impl<U: Universe> Provider<U> {
                     Requirement::Union(VersionSetUnionId::from_index(interned.unions.len() - 1))
                 }
             };
-            known.requirements.push(ConditionalRequirement::from(requirement));
+            known.requirements.push(ConditionalRequirement { condition: self.when(&group.when), requirement });
         }
         let mut victims: BTreeMap<String, BTreeSet<PackageId>> = BTreeMap::new();
         for victim in self.universe.excludes(id)?.iter().flat_map(|exclusion| &exclusion.victims) {
@@ -178,8 +195,8 @@ impl<U: Universe> Interner for &Provider<U> {
         self.interned.borrow().unions[union.to_index()].clone().into_iter()
     }
 
-    fn resolve_condition(&self, _: ConditionId) -> Condition {
-        unreachable!("no requirement is conditional")
+    fn resolve_condition(&self, condition: ConditionId) -> Condition {
+        self.interned.borrow().conditions[condition.to_index()].clone()
     }
 }
 

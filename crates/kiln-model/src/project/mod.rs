@@ -14,7 +14,9 @@ use schemars::JsonSchema;
 
 pub use check::{FileKind, Files};
 pub use load::{IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, RULES, parse_project_tree, wanted_files};
-pub use origin::{ApkOrigin, DebOrigin, ImagePlace, IndexSignatures, MaxAge, MaxAgeError, OciOrigin, Origin};
+pub use origin::{
+    ApkOrigin, DebOrigin, ImagePlace, IndexSignatures, MaxAge, MaxAgeError, OciOrigin, Origin, RpmOrigin,
+};
 pub use path::ProjectPath;
 pub use wanted::{Variant, WantedSource, WantedTarget};
 

@@ -21,6 +21,8 @@ pub enum Origin {
     Apk(ApkOrigin),
     /// Container images: of a registry, or of a folder in the OCI image layout.
     Oci(OciOrigin),
+    /// Repositories of `.rpm` packages, each a folder with `repodata` in it.
+    Rpm(RpmOrigin),
 }
 
 /// A distribution's archive of `.deb` packages.
@@ -71,6 +73,24 @@ pub struct OciOrigin {
     /// The tag that `kiln lock` pins; `latest` by default.
     #[schemars(with = "Option<String>")]
     pub tag: String,
+}
+
+/// Repositories of `.rpm` packages, each a folder with `repodata` in it.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RpmOrigin {
+    /// The distribution: names its mirror. By default the origin's name.
+    #[schemars(with = "Option<String>")]
+    pub distribution: String,
+    /// The release: what `$releasever` stands for in the repositories' folders.
+    pub suite: String,
+    /// The repositories: folders below the mirror's that hold `repodata`, with `$releasever` and `$basearch`.
+    pub repositories: Vec<String>,
+    /// A keyring of the project that each repository's `repomd.xml` has to be signed by.
+    pub keyring: Spanned<ProjectPath>,
+    /// How old the repositories may be, since their indexes name no end of their validity.
+    #[schemars(rename = "max-age", with = "String")]
+    pub max_age: MaxAge,
 }
 
 /// Where images are.
@@ -168,6 +188,7 @@ impl Origin {
             Self::Deb(_) => ArchiveKind::Deb,
             Self::Apk(_) => ArchiveKind::Apk,
             Self::Oci(_) => ArchiveKind::Oci,
+            Self::Rpm(_) => ArchiveKind::Rpm,
         }
     }
 
@@ -178,6 +199,7 @@ impl Origin {
             Self::Deb(origin) => &origin.distribution,
             Self::Apk(origin) => &origin.distribution,
             Self::Oci(origin) => origin.place.as_str(),
+            Self::Rpm(origin) => &origin.distribution,
         }
     }
 
@@ -197,16 +219,18 @@ impl Origin {
             Self::Deb(origin) => &origin.suite,
             Self::Apk(origin) => &origin.suite,
             Self::Oci(origin) => &origin.tag,
+            Self::Rpm(origin) => &origin.suite,
         }
     }
 
-    /// The components of the suite.
+    /// The components of the suite; of RPM's archives, the folders of the repositories.
     #[must_use]
     pub fn components(&self) -> &[String] {
         match self {
             Self::Deb(origin) => &origin.components,
             Self::Apk(origin) => &origin.components,
             Self::Oci(_) => &[],
+            Self::Rpm(origin) => &origin.repositories,
         }
     }
 
@@ -217,6 +241,7 @@ impl Origin {
             Self::Deb(origin) => origin.keyring.as_ref(),
             Self::Apk(origin) => Some(&origin.keyring),
             Self::Oci(_) => None,
+            Self::Rpm(origin) => Some(&origin.keyring),
         }
     }
 
@@ -239,14 +264,12 @@ type ReadOrigin = fn(&Reader<'_>, &str, &mut Fields<'_, '_, '_>) -> Option<Origi
 
 /// Who reads the settings of each kind.
 const READERS: &[(ArchiveKind, ReadOrigin)] =
-    &[(ArchiveKind::Deb, deb), (ArchiveKind::Apk, apk), (ArchiveKind::Oci, oci)];
+    &[(ArchiveKind::Deb, deb), (ArchiveKind::Apk, apk), (ArchiveKind::Oci, oci), (ArchiveKind::Rpm, rpm)];
 
 fn kind(reader: &Reader<'_>, node: &Node) -> Option<ArchiveKind> {
     let text = reader.text(node)?;
     let found = text.parse().ok();
-    if text == "rpm" {
-        reader.unsupported(node.place, "an archive of `.rpm` packages");
-    } else if found.is_none() {
+    if found.is_none() {
         let problem = Problem::new(node.place, format!("`{text}` is not a kind of archive"));
         let known = ArchiveKind::ALL.iter().map(|kind| kind.as_str());
         reader.report(problem.maybe_hint(did_you_mean(text, "there are", known)));
@@ -294,6 +317,43 @@ fn oci(reader: &Reader<'_>, _: &str, fields: &mut Fields<'_, '_, '_>) -> Option<
         None => Some("latest".to_owned()),
     };
     Some(Origin::Oci(OciOrigin { place: place?, tag: tag? }))
+}
+
+fn rpm(reader: &Reader<'_>, name: &str, fields: &mut Fields<'_, '_, '_>) -> Option<Origin> {
+    let (distribution, suite) = (fields.take("distribution"), fields.require("suite"));
+    let (repositories, keyring) = (fields.require("repositories"), fields.require("keyring"));
+    let max_age = fields.require("max-age").and_then(|node| reader.parse::<MaxAge>(node)).map(|age| age.value);
+    let distribution = match distribution {
+        Some(node) => word(reader, node),
+        None => Some(name.to_owned()),
+    };
+    let suite = suite.and_then(|node| word(reader, node));
+    let repositories = repositories.and_then(|list| {
+        let items = reader.each(list, |item| Some(Spanned::new(folder(reader, item)?, item.place)))?;
+        reject_doubles(reader, &items);
+        if items.is_empty() {
+            reader.wrong(list.place, "an archive has at least one repository");
+        }
+        Some(items.into_iter().map(|item| item.value).collect())
+    });
+    let keyring = keyring.and_then(|node| reader.parse::<ProjectPath>(node));
+    let (distribution, suite, repositories) = (distribution?, suite?, repositories?);
+    Some(Origin::Rpm(RpmOrigin { distribution, suite, repositories, keyring: keyring?, max_age: max_age? }))
+}
+
+/// The folder of a repository. Of what `dnf` knows as variables, the two that differ from one project to the next.
+fn folder(reader: &Reader<'_>, node: &Node) -> Option<String> {
+    let text = reader.line(node)?;
+    let plain = text.replace("$releasever", "x").replace("$basearch", "x");
+    if text == "." || is_word(&plain) {
+        return Some(text);
+    }
+    let problem = Problem::new(node.place, format!("`{text}` is not the folder of a repository"));
+    reader.report(problem.hint(
+        "write the folder below the mirror's that holds `repodata`, such as `releases/$releasever/Everything/$basearch/os`, \
+         or `.` for the mirror's own",
+    ));
+    None
 }
 
 /// The address of a registry. Credentials are nothing for a file that is committed, and without TLS anyone on the way
@@ -372,10 +432,14 @@ impl State {
 /// A word that becomes part of an address: nothing in it may lead elsewhere.
 fn word(reader: &Reader<'_>, node: &Node) -> Option<String> {
     let text = reader.line(node)?;
-    let sound = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
-    if sound && !text.starts_with(['/', '.']) && !text.contains("..") && !text.contains("//") {
+    if is_word(&text) {
         return Some(text);
     }
     reader.wrong(node.place, format!("`{text}` cannot be part of an archive's address"));
     None
+}
+
+fn is_word(text: &str) -> bool {
+    let sound = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
+    sound && !text.starts_with(['/', '.']) && !text.contains("..") && !text.contains("//")
 }

@@ -4,6 +4,7 @@
 
 pub mod apk;
 pub mod deb;
+pub mod rpm;
 
 use std::cmp::Ordering;
 
@@ -15,6 +16,7 @@ pub fn compare(kind: ArchiveKind, a: &str, b: &str) -> Ordering {
     match kind {
         ArchiveKind::Deb => deb::compare(a, b),
         ArchiveKind::Apk => apk::compare(a, b),
+        ArchiveKind::Rpm => rpm::compare(a, b),
         // A tag and a digest: they are told apart, and one is not newer than the other.
         ArchiveKind::Oci => a.cmp(b),
     }

@@ -56,9 +56,9 @@ impl ImportAction {
             ("version", record.version.clone(), version.clone()),
             ("architecture", shown(record.architecture), shown(*architecture)),
         ];
-        // A repository of Alpine's has its own file even of what runs on every architecture.
-        let own =
-            |field: &str| field == "architecture" && self.kind == ArchiveKind::Apk && record.architecture.is_none();
+        // A repository of Alpine's or RPM's has its own file even of what runs on every architecture.
+        let of_repository = matches!(self.kind, ArchiveKind::Apk | ArchiveKind::Rpm);
+        let own = |field: &str| field == "architecture" && of_repository && record.architecture.is_none();
         let differs = fields.into_iter().find(|(field, is, said)| is != said && !own(field));
         let Some((field, is, said)) = differs else { return Ok(()) };
         let place = (self.place)(field);

@@ -245,7 +245,7 @@ impl<'a> Universe<'a> {
                 }
                 if !candidates.contains(&id) {
                     let names = group.iter().map(|relation| relation.name.to_owned()).collect();
-                    groups.push(Group { text: relation::shown(&group), names, candidates });
+                    groups.push(Group { text: relation::shown(&group), names, candidates, when: Vec::new() });
                 }
             }
         }

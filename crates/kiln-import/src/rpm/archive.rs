@@ -1,0 +1,409 @@
+//! The repositories of an origin as a project uses them: bring their state up to date, open the state that is locked.
+//!
+//! What is kept is a cache in one folder:
+//!
+//! ```text
+//! SHA256.repomd         a statement that was believed, named by its digest
+//! SHA256.rpm-index      an index as its repository has it, named by its digest
+//! SHA256.rpm-download   an index while it is fetched
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use kiln_fetch::{Expect, Request, shown};
+use kiln_model::lock::{LockedIndex, LockedOrigin};
+use kiln_model::project::{MaxAge, RpmOrigin};
+use kiln_model::{Architecture, ArchiveKind, Digest, OriginName};
+
+use super::architecture_name;
+use super::error::IndexError;
+use super::index::{self, Index};
+use super::repomd::{self, DataFile, Statement};
+use super::solver::{FoundFiles, Repository, Selected};
+use crate::archive::Means;
+use crate::debian::archive::moved_on;
+use crate::debian::date;
+use crate::debian::openpgp::{CLOCK_SKEW, Keyring, verify_detached};
+use crate::hashed::Hashed;
+use crate::mirror::Mirror;
+
+/// No signature is longer.
+const SIGNATURE_LIMIT: u64 = 256 << 10;
+
+/// No index is longer, packed.
+const INDEX_LIMIT: u64 = 1 << 30;
+
+/// Which repositories.
+#[derive(Debug, Clone, Copy)]
+pub struct Config<'a> {
+    /// The origin's name in the project.
+    pub origin: &'a OriginName,
+    /// What the project says of it.
+    pub settings: &'a RpmOrigin,
+    /// The architectures.
+    pub architectures: &'a [Architecture],
+}
+
+/// One repository.
+#[derive(Debug)]
+struct Opened {
+    folder: String,
+    /// The architectures that it is asked for.
+    architectures: Vec<Architecture>,
+    statement: Statement,
+    index: Index,
+}
+
+/// Repositories whose indexes are open.
+#[derive(Debug)]
+pub struct Archive {
+    /// Their state, for the lock.
+    pub state: LockedOrigin,
+    origin: OriginName,
+    mirrors: Vec<Mirror>,
+    repositories: Vec<Opened>,
+}
+
+/// The repositories that the project asks for, by their folders below the mirror's, and for which architectures.
+fn wanted(config: &Config<'_>) -> Vec<(String, Vec<Architecture>)> {
+    let mut all: Vec<(String, Vec<Architecture>)> = Vec::new();
+    for folder in &config.settings.repositories {
+        for architecture in config.architectures {
+            let named = folder.replace("$releasever", &config.settings.suite);
+            let named = named.replace("$basearch", architecture_name(*architecture));
+            let named = if named == "." { String::new() } else { named };
+            match all.iter_mut().find(|(folder, _)| *folder == named) {
+                Some((_, architectures)) => architectures.push(*architecture),
+                None => all.push((named, vec![*architecture])),
+            }
+        }
+    }
+    all
+}
+
+/// A path in a repository, below the mirror's folder.
+fn below(folder: &str, path: &str) -> String {
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
+}
+
+/// The pins of a repository: its statement, and the indexes that this names.
+fn pins(folder: &str, statement: &Statement, bytes: &[u8]) -> Vec<LockedIndex> {
+    let own = LockedIndex { path: below(folder, repomd::PATH), sha256: Digest::of(bytes), size: bytes.len() as u64 };
+    let named = std::iter::once(&statement.primary).chain(&statement.filelists);
+    let pin = |file: &DataFile| LockedIndex {
+        path: below(folder, &file.path),
+        sha256: file.sha256,
+        size: file.size.unwrap_or(0),
+    };
+    std::iter::once(own).chain(named.map(pin)).collect()
+}
+
+fn state(config: &Config<'_>, date: u64, mut indexes: Vec<LockedIndex>) -> LockedOrigin {
+    indexes.sort();
+    let statements: Vec<&LockedIndex> = indexes.iter().filter(|index| index.path.ends_with(repomd::PATH)).collect();
+    LockedOrigin {
+        archive: ArchiveKind::Rpm,
+        distribution: config.settings.distribution.clone(),
+        suite: config.settings.suite.clone(),
+        components: config.settings.repositories.clone(),
+        // Of several repositories each has its own statement, which is among the indexes.
+        release: match &statements[..] {
+            [only] => Some(only.sha256),
+            _ => None,
+        },
+        date: date::format(date),
+        indexes,
+    }
+}
+
+/// When the newest of the repositories was made.
+fn newest<'a>(statements: impl Iterator<Item = &'a Statement>) -> u64 {
+    statements.map(|statement| statement.date).max().unwrap_or(0)
+}
+
+impl Archive {
+    /// Takes the present state: of each repository the first mirror's whose statement is believed. `now` is in seconds
+    /// since 1970; `floor` is the date of the state in the lock; an older one is a replay.
+    ///
+    /// # Errors
+    /// When no mirror serves.
+    pub fn update(
+        config: &Config<'_>,
+        keyring: &Keyring,
+        mirrors: &[Mirror],
+        means: &Means<'_>,
+        (now, floor): (u64, Option<u64>),
+    ) -> Result<Self, IndexError> {
+        let mut believed = Vec::new();
+        for (folder, architectures) in wanted(config) {
+            let (bytes, statement) = first_believed(config, keyring, mirrors, means, &folder, now)?;
+            believed.push((folder, architectures, bytes, statement));
+        }
+        let date = newest(believed.iter().map(|(.., statement)| statement));
+        if let Some(floor) = floor.filter(|floor| date < *floor) {
+            let (offered, locked) = (date::format(date), date::format(floor));
+            return Err(IndexError::Replay { origin: config.origin.clone(), offered, locked });
+        }
+        let (mut repositories, mut indexes) = (Vec::new(), Vec::new());
+        for (folder, architectures, bytes, statement) in believed {
+            keep(means.folder, &kept_statement(&Digest::of(&bytes)), &bytes)?;
+            indexes.extend(pins(&folder, &statement, &bytes));
+            let index = read_primary(config.origin, mirrors, means, &folder, &statement)?;
+            repositories.push(Opened { folder, architectures, statement, index });
+        }
+        let (origin, mirrors) = (config.origin.clone(), mirrors.to_vec());
+        Ok(Self { state: state(config, date, indexes), origin, mirrors, repositories })
+    }
+
+    /// Opens the state that is locked. What is kept is not fetched again.
+    ///
+    /// # Errors
+    /// When a statement or an index is neither kept nor to be had any more, or the lock says something else of it.
+    pub fn open(
+        config: &Config<'_>,
+        locked: &LockedOrigin,
+        mirrors: &[Mirror],
+        means: &Means<'_>,
+    ) -> Result<Self, IndexError> {
+        let (mut repositories, mut indexes) = (Vec::new(), Vec::new());
+        for (folder, architectures) in wanted(config) {
+            let path = below(&folder, repomd::PATH);
+            let gone = || IndexError::Gone { origin: config.origin.clone(), path: path.clone() };
+            let pin = locked.indexes.iter().find(|index| index.path == path).ok_or_else(gone)?;
+            let bytes = match kept_bytes(means.folder, &pin.sha256) {
+                Some(bytes) => bytes,
+                None => {
+                    let request = Request {
+                        urls: mirrors.iter().map(|mirror| mirror.below(&path)).collect(),
+                        expect: Expect::Digest { sha256: pin.sha256, size: Some(pin.size) },
+                        subject: format!("{} {path}", config.origin),
+                    };
+                    // Under the one address there may be another state's statement by now.
+                    let fault = |source| match moved_on(&source) {
+                        true => gone(),
+                        false => IndexError::Fetch { origin: config.origin.clone(), source: Box::new(source) },
+                    };
+                    let (bytes, _) = means.fetcher.fetch_bytes(&request, means.reporter).map_err(fault)?;
+                    keep(means.folder, &kept_statement(&pin.sha256), &bytes)?;
+                    bytes
+                }
+            };
+            let statement = Statement::parse(&bytes)?;
+            let named = pins(&folder, &statement, &bytes);
+            // A lock that says something else of what the statement names was edited: this state is not there.
+            if let Some(other) = named.iter().find(|pin| !locked.indexes.contains(pin)) {
+                return Err(IndexError::Gone { origin: config.origin.clone(), path: other.path.clone() });
+            }
+            indexes.extend(named);
+            let index = read_primary(config.origin, mirrors, means, &folder, &statement)?;
+            repositories.push(Opened { folder, architectures, statement, index });
+        }
+        let date = newest(repositories.iter().map(|repository| &repository.statement));
+        let (origin, mirrors) = (config.origin.clone(), mirrors.to_vec());
+        Ok(Self { state: state(config, date, indexes), origin, mirrors, repositories })
+    }
+
+    /// What the statements of a locked state say, where they are kept.
+    #[must_use]
+    pub fn kept_state(config: &Config<'_>, locked: &LockedOrigin, folder: &Path) -> Option<LockedOrigin> {
+        let (mut indexes, mut date) = (Vec::new(), 0);
+        for (repository, _) in wanted(config) {
+            let path = below(&repository, repomd::PATH);
+            let pin = locked.indexes.iter().find(|index| index.path == path)?;
+            let bytes = kept_bytes(folder, &pin.sha256)?;
+            let statement = Statement::parse(&bytes).ok()?;
+            indexes.extend(pins(&repository, &statement, &bytes));
+            date = date.max(statement.date);
+        }
+        Some(state(config, date, indexes))
+    }
+
+    /// Does a locked state have every repository that is wanted?
+    #[must_use]
+    pub fn serves(config: &Config<'_>, locked: &LockedOrigin) -> bool {
+        let has = |folder: &str| locked.indexes.iter().any(|index| index.path == below(folder, repomd::PATH));
+        locked.archive == ArchiveKind::Rpm
+            && locked.distribution == config.settings.distribution
+            && locked.suite == config.settings.suite
+            && locked.components == config.settings.repositories
+            && wanted(config).iter().all(|(folder, _)| has(folder))
+    }
+
+    /// The repositories for an architecture, for the solver.
+    #[must_use]
+    pub fn repositories(&self, architecture: Architecture) -> Vec<Repository<'_>> {
+        let fits = self.repositories.iter().filter(|repository| repository.architectures.contains(&architecture));
+        let shown = |opened| {
+            let Opened { folder, index, .. }: &Opened = opened;
+            Repository { origin: &self.origin, folder, index }
+        };
+        fits.map(shown).collect()
+    }
+
+    /// Looks in the lists of all files of the repositories for an architecture, and notes who has these.
+    ///
+    /// # Errors
+    /// When a list cannot be had or read.
+    pub fn find_files(
+        &self,
+        architecture: Architecture,
+        paths: &BTreeSet<String>,
+        means: &Means<'_>,
+        found: &mut FoundFiles,
+    ) -> Result<(), IndexError> {
+        for path in paths {
+            found.entry(path.clone()).or_default();
+        }
+        for repository in self.repositories.iter().filter(|opened| opened.architectures.contains(&architecture)) {
+            let Some(list) = &repository.statement.filelists else { continue };
+            let file = fetch(&self.origin, &self.mirrors, means, &repository.folder, list)?;
+            for (path, owners) in index::owners(list.compression, file, list.unpacked, paths)? {
+                found.entry(path).or_default().extend(owners);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path of a package below a mirror's folder.
+#[must_use]
+pub fn path_of(package: &Selected<'_>) -> String {
+    below(package.folder, &package.record.path)
+}
+
+fn kept_statement(sha256: &Digest) -> String {
+    format!("{}.repomd", sha256.to_hex())
+}
+
+fn kept_bytes(folder: &Path, sha256: &Digest) -> Option<Vec<u8>> {
+    fs::read(folder.join(kept_statement(sha256))).ok().filter(|bytes| Digest::of(bytes) == *sha256)
+}
+
+fn folder_fault(path: &Path) -> impl Fn(std::io::Error) -> IndexError + use<> {
+    let path = path.to_owned();
+    move |source| IndexError::Folder { path: path.clone(), source }
+}
+
+/// Writes a kept file: whole or not at all.
+fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IndexError> {
+    let place = folder.join(name);
+    let fault = folder_fault(&place);
+    fs::create_dir_all(folder).map_err(&fault)?;
+    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(&fault)?;
+    aside.write_all(bytes).map_err(&fault)?;
+    aside.persist(&place).map(drop).map_err(|error| fault(error.error))
+}
+
+fn digest_of(path: &Path) -> Option<Digest> {
+    let mut hashed = Hashed::new(File::open(path).ok()?);
+    std::io::copy(&mut hashed, &mut std::io::sink()).ok()?;
+    Some(hashed.finish().0)
+}
+
+/// An index, fetched unless it is kept.
+fn fetch(
+    origin: &OriginName,
+    mirrors: &[Mirror],
+    means: &Means<'_>,
+    folder: &str,
+    file: &DataFile,
+) -> Result<File, IndexError> {
+    let kept = means.folder.join(format!("{}.rpm-index", file.sha256.to_hex()));
+    if digest_of(&kept) != Some(file.sha256) {
+        fs::create_dir_all(means.folder).map_err(folder_fault(means.folder))?;
+        let download: PathBuf = means.folder.join(format!("{}.rpm-download", file.sha256.to_hex()));
+        let path = below(folder, &file.path);
+        let size = file.size.filter(|size| *size <= INDEX_LIMIT);
+        let unbounded = || "its statement does not say that it is of a length that an index has".to_owned();
+        let size = size.ok_or_else(|| IndexError::Read { file: path.clone(), why: unbounded() })?;
+        let request = Request {
+            urls: mirrors.iter().map(|mirror| mirror.below(&path)).collect(),
+            expect: Expect::Digest { sha256: file.sha256, size: Some(size) },
+            subject: format!("{origin} {path}"),
+        };
+        let fault = |source| match moved_on(&source) {
+            true => IndexError::Gone { origin: origin.clone(), path: path.clone() },
+            false => IndexError::Fetch { origin: origin.clone(), source: Box::new(source) },
+        };
+        means.fetcher.fetch(&request, &download, means.reporter).map_err(fault)?;
+        fs::rename(&download, &kept).map_err(folder_fault(&kept))?;
+    }
+    File::open(&kept).map_err(folder_fault(&kept))
+}
+
+fn read_primary(
+    origin: &OriginName,
+    mirrors: &[Mirror],
+    means: &Means<'_>,
+    folder: &str,
+    statement: &Statement,
+) -> Result<Index, IndexError> {
+    let file = fetch(origin, mirrors, means, folder, &statement.primary)?;
+    Index::read(statement.primary.compression, file, statement.primary.unpacked)
+}
+
+/// The statement of the first mirror that is believed.
+fn first_believed(
+    config: &Config<'_>,
+    keyring: &Keyring,
+    mirrors: &[Mirror],
+    means: &Means<'_>,
+    folder: &str,
+    now: u64,
+) -> Result<(Vec<u8>, Statement), IndexError> {
+    let path = below(folder, repomd::PATH);
+    let get = |mirror: &Mirror, path: &str, limit| {
+        let request = Request {
+            urls: vec![mirror.below(path)],
+            expect: Expect::AtMost(limit),
+            subject: format!("{} {path}", config.origin),
+        };
+        let fetched = means.fetcher.fetch_bytes(&request, means.reporter);
+        fetched
+            .map(|(bytes, _)| bytes)
+            .map_err(|source| IndexError::Fetch { origin: config.origin.clone(), source: Box::new(source) })
+    };
+    let believed = |mirror: &Mirror| {
+        let bytes = get(mirror, &path, repomd::LIMIT)?;
+        let signature = get(mirror, &format!("{path}.asc"), SIGNATURE_LIMIT)?;
+        verify_detached(&bytes, &signature, std::slice::from_ref(keyring), now)?;
+        let statement = Statement::parse(&bytes)?;
+        check_age(&statement, config.settings.max_age, now)?;
+        Ok::<_, IndexError>((bytes, statement))
+    };
+    let (mut attempts, mut hint) = (Vec::new(), None);
+    for mirror in mirrors {
+        match believed(mirror) {
+            Ok(found) => return Ok(found),
+            Err(error) => {
+                hint = hint.or_else(|| error.hint());
+                attempts.push(format!("{}: {}", shown(&mirror.url), chain(&error)));
+            }
+        }
+    }
+    Err(IndexError::NoMirror { origin: config.origin.clone(), path, attempts, hint })
+}
+
+fn check_age(statement: &Statement, max_age: MaxAge, now: u64) -> Result<(), IndexError> {
+    let fault = |why: &str, old| IndexError::Age { date: date::format(statement.date), why: why.to_owned(), old };
+    match max_age {
+        _ if statement.date > now + CLOCK_SKEW => Err(fault("which is yet to come", false)),
+        MaxAge::For(age) if statement.date + age.as_secs() < now => {
+            Err(fault(&format!("and may be no older than {max_age}"), true))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,216 @@
+//! Why a package or a repository of RPM's cannot be used, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use kiln_archive::ReadError;
+use kiln_fetch::FetchError;
+use kiln_model::name::NameError;
+use kiln_model::path::PathError;
+use kiln_model::{ObjectError, OriginName};
+
+use super::relation::RelationError;
+use crate::debian::openpgp::{KeyringError, SignatureError};
+use crate::payload::PayloadError;
+
+/// Why a package cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum RpmError {
+    /// A part cannot be read.
+    #[error("cannot read the package's {part}")]
+    Read {
+        /// Which.
+        part: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: ReadError,
+    },
+    /// It is not put together as a package is.
+    #[error("this is not an RPM package that can be read: {0}")]
+    Structure(String),
+    /// What it says of itself makes no sense.
+    #[error("the package's `{field}`: {why}")]
+    Field {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// It needs something of the package manager that is not known here.
+    #[error("the package needs `{0}` of the package manager, which is not known here")]
+    Feature(String),
+    /// A relation that makes no sense.
+    #[error("the package has a relation that cannot be read")]
+    Relation(#[from] RelationError),
+    /// A name that must not be used.
+    #[error("the package names something that cannot be used")]
+    Name(#[source] NameError),
+    /// A path that must not be used.
+    #[error("the package names a path that cannot be used")]
+    Path(#[source] PathError),
+    /// Its files cannot be read.
+    #[error("the package's files cannot be used: {0}")]
+    Files(String, #[source] Option<ReadError>),
+    /// An object cannot be written.
+    #[error("cannot store `{what}`")]
+    Object {
+        /// What.
+        what: String,
+        /// What the store said.
+        #[source]
+        source: ObjectError,
+    },
+}
+
+impl RpmError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { source: ReadError::Limit(_), .. } | Self::Files(_, Some(ReadError::Limit(_))) => {
+                Some("no package of the distribution is this large: report it to its maintainer".into())
+            }
+            Self::Read { source: ReadError::Io(_), .. } | Self::Object { .. } => None,
+            Self::Read { .. } | Self::Files(_, Some(_)) => {
+                Some("the file was damaged or altered on the way: try another mirror".into())
+            }
+            Self::Feature(_) => Some("it was made for a newer package manager: take another version of it".into()),
+            Self::Structure(_)
+            | Self::Field { .. }
+            | Self::Relation(_)
+            | Self::Name(_)
+            | Self::Path(_)
+            | Self::Files(..) => {
+                Some("only binary packages of version 3 and 4 of the format can be read; the rest is its maintainer's to mend".into())
+            }
+        }
+    }
+}
+
+impl From<PayloadError> for RpmError {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::Object { what, source } => Self::Object { what, source },
+            PayloadError::Name(source) => Self::Name(source),
+            PayloadError::Read { source, .. } => Self::Files(source.to_string(), Some(source)),
+            other => Self::Files(other.to_string(), None),
+        }
+    }
+}
+
+/// Why the repositories of an origin cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The keyring cannot be read.
+    #[error("cannot read the keyring `{}`", .path.display())]
+    ReadKeyring {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The keyring is none.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// No mirror has a believable repository.
+    #[error("no mirror serves `{path}` of the origin `{origin}`:{}", attempts.iter().map(|a| format!("\n  {a}")).collect::<String>())]
+    NoMirror {
+        /// The origin.
+        origin: OriginName,
+        /// The file.
+        path: String,
+        /// What is wrong with each.
+        attempts: Vec<String>,
+        /// What to do about the first.
+        hint: Option<String>,
+    },
+    /// Its signature does not count.
+    #[error("it is not believed")]
+    Signature(#[from] SignatureError),
+    /// It is too old, or of the future.
+    #[error("it is of {date}, {why}")]
+    Age {
+        /// Its date.
+        date: String,
+        /// What is wrong with that.
+        why: String,
+        /// Is it too old?
+        old: bool,
+    },
+    /// It is not put together as an index is.
+    #[error("`{file}` cannot be read: {why}")]
+    Read {
+        /// Which file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It is older than the one in the lock.
+    #[error("the origin `{origin}` is offered as it was on {offered}, and the lock has it as of {locked}")]
+    Replay {
+        /// The origin.
+        origin: OriginName,
+        /// The date of what is offered.
+        offered: String,
+        /// The date in the lock.
+        locked: String,
+    },
+    /// A locked index is kept nowhere any more.
+    #[error("the locked index `{path}` of the origin `{origin}` is gone from its mirrors")]
+    Gone {
+        /// The origin.
+        origin: OriginName,
+        /// The index.
+        path: String,
+    },
+    /// Something cannot be fetched.
+    #[error("cannot fetch from the origin `{origin}`")]
+    Fetch {
+        /// The origin.
+        origin: OriginName,
+        /// Why.
+        #[source]
+        source: Box<FetchError>,
+    },
+    /// A package that is needed is named by a digest that does not hold.
+    #[error("the index names `{0}` by something other than its SHA-256")]
+    Digest(String),
+    /// The folder of kept indexes cannot be used.
+    #[error("cannot use `{}`", .path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl IndexError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Keyring(error) => error.hint(),
+            Self::Signature(error) => error.hint(),
+            Self::NoMirror { hint, .. } => hint.clone(),
+            Self::Age { old: true, .. } => Some(
+                "try another mirror; if the repository is not brought up to date any more, say so: `max-age: unlimited`"
+                    .to_owned(),
+            ),
+            Self::Age { old: false, .. } => Some("check this machine's clock".to_owned()),
+            Self::Read { .. } => Some("the repository is damaged or of a newer format: try another mirror".to_owned()),
+            Self::Replay { .. } => Some(
+                "try another mirror; if the archive really went back, remove the block of that origin from `kiln.lock`"
+                    .to_owned(),
+            ),
+            Self::Gone { origin, .. } => Some(format!(
+                "the archive has moved on: `kiln lock --update {origin}` takes its present state; what a store has already stays usable"
+            )),
+            Self::Fetch { source, .. } => source.hint(),
+            Self::Digest(_) => Some("its repository has to be made with SHA-256, as `createrepo_c` does".to_owned()),
+            Self::ReadKeyring { .. } | Self::Folder { .. } => None,
+        }
+    }
+}
