@@ -277,8 +277,9 @@ fn commands(
     let kept = |outcome: &&Outcome| match standing {
         Some(Standing::ReplacedByImage | Standing::ReplacedByProject) => false,
         Some(Standing::Rule) => match member.record.relations.syntax {
-            ArchiveKind::Deb => match &outcome.became {
+            ArchiveKind::Deb | ArchiveKind::Rpm => match &outcome.became {
                 Became::Fact("service", _) => true,
+                Became::Fact("user" | "group", _) => member.record.relations.syntax == ArchiveKind::Rpm,
                 Became::Fact("alternative", _) => {
                     member.rule.as_ref().is_none_or(|rule| rule.facts.alternatives.is_empty())
                 }

@@ -52,6 +52,7 @@ pub(crate) const fn at_installation(kind: ArchiveKind) -> &'static [&'static str
         ArchiveKind::Apk => &[".pre-install", ".post-install", ".trigger"],
         // What an image's steps did is in its layers.
         ArchiveKind::Oci => &[],
+        ArchiveKind::Rpm => &["pretrans", "pre", "post", "posttrans"],
     }
 }
 

@@ -23,6 +23,7 @@ mod owner;
 mod reading;
 mod relation;
 mod request;
+mod rpm_trigger;
 mod rules;
 pub mod trigger;
 mod union;

@@ -1,4 +1,4 @@
-//! What the scripts of packages come to in this image: Debian's by `kiln-hooks`, Alpine's by `alpine_hooks`.
+//! What the scripts of packages come to in this image: Debian's and RPM's by `kiln-hooks`, Alpine's by `alpine_hooks`.
 //!
 //! A script is read against the packages of the image as they were unpacked, before any hook: what another package's hook
 //! would have made is not there, so no order of packages has a say. The one exception is the skeleton that `base-files`
@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiln_hooks::{Place, Reading, Scripts, Seen, Unfollowed, World};
+use kiln_hooks::{Place, Reading, Scriptlet, Scripts, Seen, Unfollowed, World};
 use kiln_model::{Architecture, ArchiveKind, Dir, Entry, Facts, HooksWord, ObjectError, ObjectSource, TreePath};
 
 use crate::alpine_hooks;
 use crate::hooks;
 use crate::owner::{Owner, OwnerId};
 use crate::request::{Member, Request};
+use crate::rpm_trigger;
 use crate::union::{Precedence, unite};
 use crate::usrmerge;
 use crate::work::Work;
@@ -29,7 +30,10 @@ const SKELETON: &str = "base-files";
 /// # Errors
 /// When a script cannot be read.
 pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Option<Request>, ObjectError> {
-    if request.members.iter().all(|member| member.rule.is_none() && hooks::of(member).next().is_none()) {
+    let says_nothing = |member: &Member| {
+        member.rule.is_none() && hooks::of(member).next().is_none() && rpm_trigger::scripts(member).next().is_none()
+    };
+    if request.members.iter().all(says_nothing) {
         return Ok(None);
     }
     let tree = unpacked(&request.members);
@@ -92,7 +96,13 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
             ArchiveKind::Apk => read_apk(image, member)?,
             // An image has no hooks: what its steps did is in its layers.
             ArchiveKind::Oci => Reading::default(),
+            ArchiveKind::Rpm => read_rpm(image, &request.members, member, &hooks::of(member).collect::<Vec<_>>())?,
         };
+    }
+    let triggers: Vec<String> = rpm_trigger::scripts(member).map(str::to_owned).collect();
+    for script in triggers {
+        let reading = read_trigger(image, member, &script)?;
+        member.triggers.insert(script, reading);
     }
     let own = std::mem::take(&mut member.facts);
     let replaced = request.hooks.get(&member.reference()).map(|said| &said.word);
@@ -122,6 +132,7 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
                 ArchiveKind::Deb => Facts { services, alternatives, ..Facts::default() },
                 ArchiveKind::Apk => Facts { users, groups, directories, ..Facts::default() },
                 ArchiveKind::Oci => Facts::default(),
+                ArchiveKind::Rpm => Facts { services, alternatives, users, groups, ..Facts::default() },
             };
             declared.overlay(own);
             declared.overlay(rule.facts.clone());
@@ -176,6 +187,42 @@ fn read_apk(image: &Image<'_>, member: &Member) -> Result<Reading, ObjectError> 
         alpine_hooks::read(name, &text(image, member, name)?.unwrap_or_default(), &mut reading);
     }
     Ok(reading)
+}
+
+/// Reads the scripts of a package of RPM's. One that is not read is not taken for an empty one.
+fn read_rpm(
+    image: &Image<'_>,
+    others: &[Member],
+    member: &Member,
+    names: &[&'static str],
+) -> Result<Reading, ObjectError> {
+    let is_large = |name: &&&'static str| {
+        member.record.hooks.iter().any(|hook| hook.name == ***name && hook.size > hooks::LARGEST)
+    };
+    if let Some(large) = names.iter().find(is_large) {
+        return Ok(Reading { unfollowed: vec![unread(large, hooks::LARGEST)], ..Reading::default() });
+    }
+    let mut texts = Vec::with_capacity(names.len());
+    for name in names {
+        texts.push((*name, text(image, member, name)?.unwrap_or_default()));
+    }
+    let scriptlets: Vec<Scriptlet<'_>> = texts
+        .iter()
+        .map(|(name, text)| Scriptlet { name, text, is_before: matches!(*name, "pretrans" | "pre") })
+        .collect();
+    let before = Before { image, own: &member.tree, others };
+    Ok(kiln_hooks::read_scriptlets(member.record.name.as_str(), &scriptlets, &before, image))
+}
+
+/// Reads the script of a trigger, which runs once all files are there.
+fn read_trigger(image: &Image<'_>, member: &Member, script: &str) -> Result<Reading, ObjectError> {
+    let hook = member.record.hooks.iter().find(|hook| hook.name == script);
+    if hook.is_none_or(|hook| hook.size > LIMIT) {
+        return Ok(Reading { unfollowed: vec![unread(script, LIMIT)], ..Reading::default() });
+    }
+    let text = text(image, member, script)?.unwrap_or_default();
+    let scriptlet = Scriptlet { name: "trigger", text: &text, is_before: false };
+    Ok(kiln_hooks::read_scriptlets(member.record.name.as_str(), &[scriptlet], image, image))
 }
 
 /// The image as hooks may ask about it.

@@ -60,7 +60,8 @@ fn parse(kind: ArchiveKind, field: &str) -> Vec<(&str, Option<VersionRange>)> {
     match kind {
         ArchiveKind::Deb => parse_deb(field),
         ArchiveKind::Apk => field.split_ascii_whitespace().filter_map(parse_apk).collect(),
-        ArchiveKind::Oci => Vec::new(),
+        // RPM's packages never overwrite each other's files.
+        ArchiveKind::Oci | ArchiveKind::Rpm => Vec::new(),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Member {
     pub rule: Option<Arc<Rule>>,
     /// What its hooks come to, once they are read.
     pub reading: Reading,
+    /// What the scripts of its triggers come to, by name, once they are read: RPM's alone have scripts of their own.
+    pub triggers: BTreeMap<String, Reading>,
 }
 
 impl Member {
@@ -35,7 +37,15 @@ impl Member {
     #[must_use]
     pub fn new(record: PackageRecord, tree: Arc<Dir>) -> Self {
         let facts = record.facts.clone();
-        Self { record, tree, facts, analysis: Arc::default(), rule: None, reading: Reading::default() }
+        Self {
+            record,
+            tree,
+            facts,
+            analysis: Arc::default(),
+            rule: None,
+            reading: Reading::default(),
+            triggers: BTreeMap::new(),
+        }
     }
 
     /// With what is known of its programs and libraries.

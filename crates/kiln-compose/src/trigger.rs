@@ -4,16 +4,17 @@
 //! A package waits for a trigger by a line `interest` in its file `triggers`. A file trigger, whose name is a path, counts
 //! when another package or the image brings something there; another when a package activates it, by a line `activate` or
 //! in a script by `dpkg-trigger`. One that counts and that the table does not know is told to the user, with the package,
-//! unless the image accepts the package's hooks.
+//! unless the image accepts the package's hooks. Triggers of RPM's packages are in `rpm_trigger`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_model::{ObjectError, ObjectSource, PackageRef, TreePath};
+use kiln_model::{ArchiveKind, ObjectError, ObjectSource, PackageRef, TreePath};
 use serde::Serialize;
 
 use crate::compose::Warning;
 use crate::finalizer;
 use crate::request::{Member, Request};
+use crate::rpm_trigger;
 
 /// What stands for a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +240,15 @@ pub(crate) fn account(
         }
     }
     let mut told: BTreeMap<PackageRef, Vec<Told>> = BTreeMap::new();
+    for member in request.members.iter().filter(|member| member.record.relations.syntax == ArchiveKind::Rpm) {
+        for declared in texts(member, &["triggers"], LIMIT)?.iter().flat_map(|text| rpm_trigger::read(text)) {
+            let served = member.triggers.get(&declared.script).and_then(rpm_trigger::served).and_then(fate);
+            let by = || rpm_trigger::who(request, &declared).map_or(Fate::Still, |by| Fate::Unserved { by });
+            let fate = served.unwrap_or_else(by);
+            let list = told.entry(member.reference()).or_default();
+            list.push(Told { trigger: declared.name, relation: Relation::WaitsFor, fate });
+        }
+    }
     // What is set off by a script stands in the account of its command; here are the declarations.
     let declared: Vec<(String, PackageRef)> =
         activated.iter().flat_map(|(name, by)| by.iter().map(|by| (name.clone(), by.clone()))).collect();

@@ -129,7 +129,7 @@ impl Test<'_, '_> {
         if let Some(answer) = outside(&path) {
             return answer;
         }
-        if operator == "-x" && commands::is_assumed(&path) {
+        if operator == "-x" && commands::is_assumed(self.evaluator, &path) {
             return Status::SUCCESS;
         }
         let seen = self.evaluator.seen(&path, !matches!(operator, "-h" | "-L"));

@@ -31,6 +31,13 @@ pub(crate) enum Flow {
     Continue,
 }
 
+/// Whose scripts they are: who would run them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manager {
+    Dpkg,
+    Rpm,
+}
+
 /// So many commands are followed in one script; a loop that goes on is not.
 const MOST_STEPS: usize = 100_000;
 
@@ -41,6 +48,7 @@ const MOST_CALLS: usize = 60;
 pub(crate) struct Evaluator<'w> {
     pub world: &'w dyn World,
     pub package: &'w str,
+    pub manager: Manager,
     pub state: State,
     /// The script that is read: `preinst`, `postinst`, `config`.
     script: &'static str,
@@ -59,10 +67,11 @@ pub(crate) struct Evaluator<'w> {
 }
 
 impl<'w> Evaluator<'w> {
-    pub fn new(world: &'w dyn World, package: &'w str) -> Self {
+    pub fn new(world: &'w dyn World, package: &'w str, manager: Manager) -> Self {
         Self {
             world,
             package,
+            manager,
             state: State::default(),
             script: "postinst",
             lines: Vec::new(),
@@ -114,6 +123,12 @@ impl<'w> Evaluator<'w> {
 
     fn environment(&self, script: &str) -> std::collections::BTreeMap<String, Value> {
         let known = [
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HOME", "/root"),
+            ("PWD", "/"),
+            ("IFS", " \t\n"),
+        ];
+        let of_dpkg = [
             ("DPKG_ROOT", ""),
             ("DPKG_MAINTSCRIPT_PACKAGE", self.package),
             ("DPKG_MAINTSCRIPT_NAME", script),
@@ -121,13 +136,13 @@ impl<'w> Evaluator<'w> {
             ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
             ("DPKG_ADMINDIR", "/var/lib/dpkg"),
             ("DEBIAN_FRONTEND", "noninteractive"),
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-            ("HOME", "/root"),
-            ("PWD", "/"),
-            ("IFS", " \t\n"),
         ];
+        let own: &[(&str, &str)] = if self.manager == Manager::Dpkg { &of_dpkg } else { &[] };
         let mut variables: std::collections::BTreeMap<String, Value> =
-            known.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+            known.iter().chain(own).map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        if self.manager == Manager::Rpm {
+            return variables;
+        }
         // dpkg sets it; which version it has in the image's future nobody can tell.
         variables.insert("DPKG_RUNNING_VERSION".to_owned(), Value::unknown("the version of dpkg is not known"));
         variables

@@ -7,7 +7,7 @@ use kiln_model::{Facts, TreePath};
 
 use crate::account::{Became, Outcome, Place, Reading, Unfollowed};
 use crate::debconf;
-use crate::evaluate::Evaluator;
+use crate::evaluate::{Evaluator, Manager};
 use crate::state::{Effects, MadeKind, State};
 use crate::value::Value;
 use crate::world::{Seen, World};
@@ -32,7 +32,7 @@ pub struct Scripts<'a> {
 /// Reads the scripts of a package: `before` is the image without its files, `after` with them.
 #[must_use]
 pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Reading {
-    let mut evaluator = Evaluator::new(before, scripts.package);
+    let mut evaluator = Evaluator::new(before, scripts.package, Manager::Dpkg);
     for (name, question) in scripts.templates.map(debconf::templates).unwrap_or_default() {
         // An answer that is chosen while the package is configured is not the template's.
         let answer =
@@ -41,7 +41,7 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
     }
     // `config` decides answers and nothing else: what it would do besides is of no account.
     if let Some(text) = scripts.config {
-        let mut asking = Evaluator::new(after, scripts.package);
+        let mut asking = Evaluator::new(after, scripts.package, Manager::Dpkg);
         asking.state.answers.clone_from(&evaluator.state.answers);
         asking.script("config", text, &["configure", ""], after);
         evaluator.state.questions = asking.state.questions;
@@ -63,6 +63,47 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
     if let Some(text) = scripts.postinst {
         evaluator.script("postinst", text, &["configure", ""], after);
     }
+    finish(evaluator, after)
+}
+
+/// A script of a package of RPM's, or of one of its triggers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scriptlet<'a> {
+    /// Its name: `pre`, `post`.
+    pub name: &'static str,
+    /// Its text, under a line that names its interpreter: `#!/bin/sh`, `#!<lua>`.
+    pub text: &'a str,
+    /// Does it run before the package's files are there?
+    pub is_before: bool,
+}
+
+/// Reads the scripts of a package of RPM's, in the order in which a first installation runs them.
+#[must_use]
+pub fn read_scriptlets(package: &str, scriptlets: &[Scriptlet<'_>], before: &dyn World, after: &dyn World) -> Reading {
+    let mut evaluator = Evaluator::new(before, package, Manager::Rpm);
+    for scriptlet in scriptlets {
+        let world = if scriptlet.is_before { before } else { after };
+        let (first, rest) = scriptlet.text.split_once('\n').unwrap_or((scriptlet.text, ""));
+        let interpreter = first.trim_start_matches("#!").trim();
+        let not_read = match interpreter.split_ascii_whitespace().next() {
+            Some("<lua>") => Some("it is written in Lua, for the interpreter within rpm"),
+            Some("<expanded>") => Some("rpm would fill in values before it runs it"),
+            _ => None,
+        };
+        if let Some(why) = not_read {
+            let place = Place { script: scriptlet.name.to_owned(), line: 1 };
+            let text = rest.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(first).to_owned();
+            evaluator.state.unfollowed.insert(Unfollowed { place, text, why: why.to_owned() });
+        } else {
+            // It is the first of its package: nothing is upgraded.
+            evaluator.script(scriptlet.name, scriptlet.text, &["1"], world);
+        }
+    }
+    finish(evaluator, after)
+}
+
+/// What is left in the end of what the scripts do.
+fn finish(evaluator: Evaluator<'_>, after: &dyn World) -> Reading {
     let failed = evaluator.failed;
     let mut state = evaluator.state;
     if failed {

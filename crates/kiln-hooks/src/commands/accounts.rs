@@ -6,7 +6,7 @@ use kiln_model::name::AccountName;
 use super::options::Options;
 use super::{Call, Done, Outcome, Stuck, stuck};
 use crate::account::Became;
-use crate::evaluate::Evaluator;
+use crate::evaluate::{Evaluator, Manager};
 use crate::state::{Made, MadeKind};
 use crate::value::{Status, Value};
 
@@ -261,14 +261,23 @@ pub(super) fn gpasswd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     }
 }
 
+/// Is it an account that is there before any hook? Debian's systems all have the same; of others the packages say it.
+fn is_there(evaluator: &Evaluator<'_>, fixed: &[&str], file: &str, name: &str) -> bool {
+    if evaluator.manager == Manager::Dpkg {
+        return fixed.contains(&name);
+    }
+    let shipped = crate::paths::tree(file).and_then(|path| evaluator.world.read(&path)).unwrap_or_default();
+    name == "root" || shipped.lines().any(|line| line.split(':').next() == Some(name))
+}
+
 fn is_user(evaluator: &Evaluator<'_>, user: &str) -> bool {
-    USERS.contains(&user)
+    is_there(evaluator, USERS, "/etc/passwd", user)
         || user.parse().is_ok_and(|user: AccountName| evaluator.state.effects.facts.users.contains_key(&user))
 }
 
 fn is_group(evaluator: &Evaluator<'_>, group: &str) -> bool {
     let facts = &evaluator.state.effects.facts;
-    GROUPS.contains(&group)
+    is_there(evaluator, GROUPS, "/etc/group", group)
         || group.parse().is_ok_and(|group: AccountName| {
             facts.groups.contains_key(&group) || facts.users.get(&group).is_some_and(|user| user.group.is_none())
         })

@@ -11,13 +11,14 @@ mod files;
 mod nothing;
 mod options;
 mod postgresql;
+mod presets;
 mod services;
 mod text;
 mod wrappers;
 
 use std::rc::Rc;
 
-use crate::evaluate::Evaluator;
+use crate::evaluate::{Evaluator, Manager};
 use crate::value::{Status, Value};
 use crate::world::Seen;
 
@@ -97,7 +98,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["getent"], accounts::getent),
     (&["id"], accounts::id),
     (&["add-shell"], accounts::add_shell),
-    (&["update-alternatives"], alternatives::update_alternatives),
+    (&["update-alternatives", "alternatives"], alternatives::update_alternatives),
     (&["a2enmod", "a2enconf", "a2ensite"], apache::enable),
     (&["pg_updatedicts"], postgresql::update_dictionaries),
     (&["db_get"], debconf::get),
@@ -148,6 +149,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["mktemp", "tempfile"], files::mktemp),
     (&["deb-systemd-helper"], services::helper),
     (&["systemctl"], services::systemctl),
+    (&["systemd-update-helper"], services::update_helper),
     (&["echo"], text::echo),
     (&["printf"], text::printf),
     (&["cat"], text::cat),
@@ -237,8 +239,17 @@ const ASSUMED: &[&str] = &[
     "which",
 ];
 
+/// Those of them that only systems of Debian's have.
+fn is_debians(name: &str) -> bool {
+    let begins = ["dpkg", "deb-", "update-", "invoke-"].iter().any(|start| name.starts_with(start));
+    begins && name != "update-alternatives" || name == "perl"
+}
+
 /// Is it one of the programs that a hook may count on?
-pub(crate) fn is_assumed(path: &str) -> bool {
+pub(crate) fn is_assumed(evaluator: &Evaluator<'_>, path: &str) -> bool {
+    if evaluator.manager == Manager::Rpm && is_debians(path.rsplit('/').next().unwrap_or_default()) {
+        return false;
+    }
     let folders = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"];
     folders.iter().any(|folder| path.strip_prefix(folder).is_some_and(|name| ASSUMED.contains(&name)))
 }
@@ -246,7 +257,7 @@ pub(crate) fn is_assumed(path: &str) -> bool {
 /// Where a program is, by the fixed search path.
 pub(crate) fn path_of(evaluator: &Evaluator<'_>, name: &str) -> Option<String> {
     let is_program = |path: &str| {
-        is_assumed(path) || matches!(evaluator.seen(path, true), Some(Seen::File { executable: true, .. }))
+        is_assumed(evaluator, path) || matches!(evaluator.seen(path, true), Some(Seen::File { executable: true, .. }))
     };
     if name.contains('/') {
         return is_program(name).then(|| name.to_owned());

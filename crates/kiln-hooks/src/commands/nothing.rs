@@ -24,6 +24,7 @@ const TABLE: &[(&[&str], Why)] = &[
         &["udevadm", "modprobe", "apparmor_parser", "restorecon", "sysctl", "logger", "dbus-send", "busctl"],
         Nothing(LATER),
     ),
+    (&["systemd-sysctl", "systemd-binfmt"], Nothing("the machine reads the settings when it boots")),
     (&["systemd-machine-id-setup", "systemd-random-seed", "bootctl"], Nothing(LATER)),
     (&["ldconfig"], Finalizer("ld.so.cache")),
     (&["update-passwd", "pwconv", "grpconv", "shadowconfig", "systemd-sysusers"], Finalizer("accounts")),

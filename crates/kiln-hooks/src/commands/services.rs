@@ -1,6 +1,6 @@
-//! Units of systemd: deb-systemd-helper(1p) and `systemctl`.
+//! Units of systemd: deb-systemd-helper(1p), `systemctl`, and `systemd-update-helper`, which scripts of RPM's packages call.
 
-use super::{Call, Done, Outcome, stuck};
+use super::{Call, Done, Outcome, presets, stuck};
 use crate::account::Became;
 use crate::evaluate::Evaluator;
 
@@ -40,7 +40,8 @@ pub(super) fn systemctl(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outco
     let action = words.next().unwrap_or_default();
     let units: Vec<&str> = words.collect();
     match action {
-        "enable" | "mask" | "preset" if action != "preset" => {
+        "preset" => apply_presets(evaluator, &units, is_global),
+        "enable" | "mask" => {
             for unit in units {
                 evaluator.effect(Became::Fact("service", unit.to_owned()), |effects| {
                     let service = effects.service(unit);
@@ -79,5 +80,48 @@ pub(super) fn systemctl(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outco
             Done::says(false)
         }
         other => stuck(format!("`systemctl {other}` is not followed")),
+    }
+}
+
+/// Enables units as the presets of the image say.
+fn apply_presets(evaluator: &mut Evaluator<'_>, units: &[&str], is_global: bool) -> Outcome {
+    for unit in units {
+        if !presets::enables(evaluator, unit, is_global) {
+            evaluator.note(Became::Nothing("the presets of the image leave it switched off"));
+            continue;
+        }
+        evaluator.effect(Became::Fact("service", (*unit).to_owned()), |effects| {
+            let service = effects.service(unit);
+            service.enabled = true;
+            service.user = is_global;
+        });
+    }
+    Done::quietly()
+}
+
+/// `systemd-update-helper ACTION UNIT...`, what `%systemd_post` and its like are expanded to.
+pub(super) fn update_helper(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let (action, units) = words.split_first().map_or(("", &[][..]), |(action, units)| (*action, units));
+    match action {
+        "install-system-units" => apply_presets(evaluator, units, false),
+        "install-user-units" => apply_presets(evaluator, units, true),
+        "remove-system-units"
+        | "remove-user-units"
+        | "mark-restart-system-units"
+        | "mark-restart-user-units"
+        | "mark-reload-system-units"
+        | "mark-reload-user-units"
+        | "system-reload-restart"
+        | "system-reload"
+        | "system-restart"
+        | "user-reload-restart"
+        | "user-reload"
+        | "user-reexec"
+        | "user-restart" => {
+            evaluator.note(Became::Nothing("nothing runs while an image is made"));
+            Done::quietly()
+        }
+        other => stuck(format!("`systemd-update-helper {other}` is not followed")),
     }
 }

@@ -1,7 +1,8 @@
 //! Scriptlets and triggers of a package, as hooks: kept, never run.
 //!
 //! A hook's text is what its interpreter would be given, under a first line that names the interpreter: `#!/bin/sh`,
-//! `#!<lua>`, `#!/sbin/ldconfig` where that is all there is; `#!<expanded> /bin/sh` for a text that rpm would first fill in.
+//! `#!<lua>`; `#!<expanded> /bin/sh` for a text that rpm would first fill in. A program without a text, `-p /sbin/ldconfig`,
+//! is kept as the shell script that runs it.
 //! Which triggers there are is a hook named `triggers`, a line for each that can go off at a fresh installation:
 //!
 //! ```text
@@ -124,6 +125,9 @@ pub(super) fn hooks(header: &Header, objects: &dyn ObjectSink) -> Result<Vec<Hoo
 
 fn under_interpreter(program: &str, is_expanded: bool, text: &[u8]) -> Vec<u8> {
     let program = if program.is_empty() { "/bin/sh" } else { program };
+    if text.trim_ascii().is_empty() && !program.starts_with('<') && !program.ends_with("sh") {
+        return format!("#!/bin/sh\n{program}\n").into_bytes();
+    }
     let mark = if is_expanded { "<expanded> " } else { "" };
     let mut whole = format!("#!{mark}{program}\n").into_bytes();
     whole.extend_from_slice(text);
