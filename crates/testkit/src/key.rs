@@ -1,8 +1,10 @@
 //! Keys that sign archives, as `gpg` makes them, from a number: the same key each time.
 
 use pgp::composed::{
-    ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey,
+    ArmorOptions, CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedPublicKey,
+    SignedSecretKey,
 };
+use pgp::crypto::hash::HashAlgorithm;
 use pgp::types::{Password, Timestamp};
 use rand::SeedableRng;
 
@@ -50,5 +52,17 @@ impl ArchiveKey {
         let rng = rand::rngs::StdRng::seed_from_u64(self.seed + 1);
         let signed = CleartextSignedMessage::sign(rng, text, &self.secret.primary_key, &Password::empty()).unwrap();
         signed.to_armored_string(ArmorOptions::default()).unwrap()
+    }
+
+    /// The armored signature of now of some bytes, as a file of its own: `repomd.xml.asc`.
+    ///
+    /// # Panics
+    /// When the library cannot sign.
+    #[must_use]
+    pub fn sign_detached(&self, bytes: &[u8]) -> String {
+        let rng = rand::rngs::StdRng::seed_from_u64(self.seed + 2);
+        let key = &self.secret.primary_key;
+        let signed = DetachedSignature::sign_binary_data(rng, key, &Password::empty(), HashAlgorithm::Sha256, bytes);
+        signed.unwrap().to_armored_string(ArmorOptions::default()).unwrap()
     }
 }

@@ -108,7 +108,7 @@ pub fn check<'a>(
 ) -> Result<Vec<ClosureFault>, ObjectError> {
     let knowledge = Knowledge::new(analyses, source);
     let mut folders = configured_folders(tree, source)?;
-    folders.extend(default_folders(architecture));
+    folders.extend(default_folders(tree, architecture));
     let libraries = places(tree, folders.iter().cloned());
     let programs = places(tree, PROGRAMS.iter().filter_map(|path| path.parse().ok()));
     let mut check =

@@ -2,13 +2,18 @@
 
 use kiln_model::{Architecture, Dir, Entry, ObjectError, ObjectSource, TreePath};
 
-/// The folders that the loader knows without being told, in its order: Debian's multiarch folder, then the plain ones.
-pub(crate) fn default_folders(architecture: Architecture) -> Vec<TreePath> {
+/// The folders that the loader knows without being told, in its order: Debian's multiarch folder, then the plain ones. A
+/// loader of a distribution that has no such folder, as those of RPM's packages, was made for `lib64`.
+pub(crate) fn default_folders(tree: &Dir, architecture: Architecture) -> Vec<TreePath> {
     let multiarch = architecture.multiarch();
-    [format!("lib/{multiarch}"), format!("usr/lib/{multiarch}"), "lib".to_owned(), "usr/lib".to_owned()]
-        .iter()
-        .filter_map(|path| path.parse().ok())
-        .collect()
+    let is_there = |folder: &str| folder.parse().is_ok_and(|path| tree.dir(&path).is_some());
+    let own = if !is_there(&format!("usr/lib/{multiarch}")) && is_there("usr/lib64") {
+        ["lib64".to_owned(), "usr/lib64".to_owned()]
+    } else {
+        [format!("lib/{multiarch}"), format!("usr/lib/{multiarch}")]
+    };
+    let plain = ["lib".to_owned(), "usr/lib".to_owned()];
+    own.iter().chain(&plain).filter_map(|path| path.parse().ok()).collect()
 }
 
 /// So deep may `ld.so.conf` include.

@@ -29,7 +29,7 @@ pub(crate) struct CacheEntry {
 
 pub(super) fn run(context: &mut FinalizeContext<'_>) -> Result<(), FinalizeError> {
     let mut folders = configured_folders(&context.work.tree, context.source)?;
-    folders.extend(default_folders(context.request.architecture));
+    folders.extend(default_folders(&context.work.tree, context.request.architecture));
     let mut seen = BTreeSet::new();
     let mut entries = Vec::new();
     let mut links = Vec::new();

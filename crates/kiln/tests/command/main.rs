@@ -11,6 +11,7 @@ mod composing;
 mod images;
 mod laws;
 mod locking;
+mod rpm;
 mod running;
 mod store;
 mod tools;

@@ -46,7 +46,7 @@ impl<'a> Projection<'a> {
             tree,
             knowledge,
             root: Dir::default(),
-            default: default_folders(architecture),
+            default: default_folders(tree, architecture),
             configured: configured_folders(tree, source)?,
             used: BTreeSet::new(),
             closed: BTreeSet::new(),
