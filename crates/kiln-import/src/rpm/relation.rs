@@ -244,7 +244,7 @@ fn combine<'a>(mut operands: Vec<Relation<'a>>, words: &[&str]) -> Option<Relati
     let all = |word: &str| words.iter().all(|found| *found == word);
     match words {
         [] => operands.pop(),
-        ["if" | "unless", rest @ ..] if matches!(rest, [] | ["else"]) => {
+        ["if" | "unless"] | ["if" | "unless", "else"] => {
             let mut operands = operands.into_iter().map(Box::new);
             let (first, second, third) = (operands.next()?, operands.next()?, operands.next());
             let make = if words[0] == "if" { Relation::If } else { Relation::Unless };

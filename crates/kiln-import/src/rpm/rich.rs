@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told() {
         assert!(told("(a if (b if c))").is_err() && told("(a with (b and c))").is_err());
-        let product = vec!["(a and b and c and d)"; 4].join(" or ");
+        let product = ["(a and b and c and d)"; 4].join(" or ");
         assert!(told(&format!("({product})")).unwrap_err().contains("too much"));
     }
 }

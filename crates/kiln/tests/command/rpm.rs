@@ -225,11 +225,8 @@ fn installed(folder: &Path, packages: &[PathBuf]) -> BTreeMap<String, Seen> {
 /// The same of an image, out of its tar archive.
 fn composed(tarball: &Path) -> BTreeMap<String, Seen> {
     let mut reader = tar::Reader::new(fs::File::open(tarball).unwrap(), &Limits::default());
-    let (mut seen, mut texts, mut owners): (
-        BTreeMap<String, Seen>,
-        BTreeMap<String, String>,
-        BTreeMap<String, (u32, u32)>,
-    ) = Default::default();
+    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    let (mut texts, mut owners) = (BTreeMap::new(), BTreeMap::new());
     while let Some(entry) = reader.next_entry().unwrap() {
         let path = entry.path.as_str().to_owned();
         let (kind, content) = match &entry.kind {
@@ -260,7 +257,7 @@ fn composed(tarball: &Path) -> BTreeMap<String, Seen> {
             Seen { kind, mode, content, capabilities: capabilities.unwrap_or_default(), ..Seen::default() },
         );
     }
-    let (users, groups) = (names(&texts["etc/passwd"]), names(&texts["etc/group"]));
+    let (users, groups): (BTreeMap<_, _>, BTreeMap<_, _>) = (names(&texts["etc/passwd"]), names(&texts["etc/group"]));
     for (path, (uid, gid)) in owners {
         let entry = seen.get_mut(&path).unwrap();
         (entry.owner, entry.group) = (users[&uid.to_string()].clone(), groups[&gid.to_string()].clone());
