@@ -1,64 +1,12 @@
 //! What scripts come to: each is a text, the image a table of paths, and nothing runs.
 
-use std::collections::BTreeMap;
+mod table;
 
-use kiln_hooks::{Became, Reading, Scripts, Seen, World, read};
+use kiln_hooks::{Became, Reading, Scripts, read};
 use kiln_model::TreePath;
 use kiln_model::facts::{FileContent, Mode};
 use proptest::prelude::*;
-
-/// An image of a few files: a path ends in `/` when it is a directory.
-#[derive(Default)]
-struct Table(BTreeMap<String, String>);
-
-impl Table {
-    fn with(files: &[(&str, &str)]) -> Self {
-        Self(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
-    }
-}
-
-impl World for Table {
-    fn entry(&self, path: &TreePath, _: bool) -> Option<Seen> {
-        let path = path.to_string();
-        if let Some(text) = self.0.get(&path) {
-            return Some(Seen::File { executable: text.starts_with("#!"), size: text.len() as u64 });
-        }
-        let below = format!("{path}/");
-        self.0.keys().any(|other| other.starts_with(&below)).then_some(Seen::Directory)
-    }
-
-    fn mode(&self, path: &TreePath) -> Option<u16> {
-        self.entry(path, true).map(|_| 0o755)
-    }
-
-    fn names(&self, path: &TreePath) -> Vec<String> {
-        let below = format!("{path}/");
-        let names = self.0.keys().filter_map(|other| other.strip_prefix(&below)?.split('/').next());
-        let mut names: Vec<String> = names.map(str::to_owned).collect();
-        names.dedup();
-        names
-    }
-
-    fn read(&self, path: &TreePath) -> Option<String> {
-        self.0.get(&path.to_string()).cloned()
-    }
-
-    fn package(&self, name: &str) -> Option<String> {
-        (name == "there").then(|| "2.0".to_owned())
-    }
-
-    fn files(&self, package: &str) -> Option<Vec<TreePath>> {
-        (package == "there").then(|| self.0.keys().filter_map(|path| TreePath::from_absolute(path).ok()).collect())
-    }
-
-    fn answer(&self, question: &str) -> Option<String> {
-        (question == "p/answered").then(|| "image".to_owned())
-    }
-
-    fn architecture(&self) -> &str {
-        "amd64"
-    }
-}
+use table::Table;
 
 fn postinst(script: &str, world: &Table) -> Reading {
     let script = format!("#!/bin/sh\nset -e\n{script}\n");
