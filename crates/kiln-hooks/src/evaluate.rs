@@ -3,8 +3,11 @@
 //! A condition that is not known is followed both ways. When both come to the same, it did not matter; when they do not,
 //! neither is taken, and the condition is reported. Two things are certain without being known: a hook that ends with a
 //! failure ends the installation, so the way there was not taken; and a command whose result nobody looks at succeeded.
+//! Where a hook fails on every way that is read, something in it was misread: that is reported, and what comes after is
+//! followed, since an installation gets there.
 
 mod compound;
+mod doubt;
 mod expand;
 mod input;
 mod simple;
@@ -12,13 +15,15 @@ mod simple;
 use std::rc::Rc;
 
 use brush_parser::SourceSpan;
-use brush_parser::ast::{AndOr, AndOrList, CompoundList, Pipeline, SourceLocation};
+use brush_parser::ast::{AndOr, AndOrList, Command, CompoundCommand, CompoundList, Pipeline, SourceLocation};
 
 use crate::account::{Became, Outcome, Place, Unfollowed};
 use crate::script;
-use crate::state::{Effects, State};
+use crate::state::{Effects, State, USUAL_UMASK};
 use crate::value::{Status, Value};
 use crate::world::World;
+pub(crate) use doubt::Doubt;
+use doubt::Reach;
 
 /// What happens after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub(crate) enum Manager {
 /// So many commands are followed in one script; a loop that goes on is not.
 const MOST_STEPS: usize = 100_000;
 
+/// What is told where a hook would end an installation.
+const FAILS: &str = "as it is read, the hook ends here with a failure, which no installation does";
+
 /// So deep may functions call each other.
 const MOST_CALLS: usize = 60;
 
@@ -60,8 +68,8 @@ pub(crate) struct Evaluator<'w> {
     in_condition: usize,
     steps: usize,
     calls: usize,
-    /// Did a script end with a failure?
-    pub failed: bool,
+    /// Ways of conditions and subshells around what is followed: what fails there ends no installation for certain.
+    nested: usize,
     /// What a command prints, where somebody reads it.
     captured: Vec<Value>,
 }
@@ -80,7 +88,7 @@ impl<'w> Evaluator<'w> {
             in_condition: 0,
             steps: 0,
             calls: 0,
-            failed: false,
+            nested: 0,
             captured: Vec::new(),
         }
     }
@@ -97,6 +105,7 @@ impl<'w> Evaluator<'w> {
         self.state.functions.clear();
         self.state.directory = "/".to_owned();
         self.state.input = None;
+        self.state.umask = USUAL_UMASK;
         self.state.variables = self.environment(name);
         let interpreter = text.lines().next().unwrap_or_default();
         self.state.errexit =
@@ -112,10 +121,8 @@ impl<'w> Evaluator<'w> {
         for list in &program.complete_commands {
             match self.list(list) {
                 Flow::Next => {}
-                Flow::Exit(false) => {
-                    self.failed = true;
-                    return self.unfollowed("the hook ends here with a failure".into());
-                }
+                // It does not, or there would be no installation; whatever was misread, what comes next is gone through.
+                Flow::Exit(false) => self.unfollowed(FAILS.into()),
                 _ => return,
             }
         }
@@ -175,7 +182,7 @@ impl<'w> Evaluator<'w> {
 
     /// Has an effect, unless the script may have ended before.
     pub fn effect(&mut self, became: Became, apply: impl FnOnce(&mut Effects)) {
-        if let Some(why) = self.state.doubt.clone() {
+        if let Some(why) = self.state.doubt.as_ref().map(|doubt| Rc::clone(&doubt.why)) {
             return self.unfollowed(format!("whether the hook gets here is not known: {why}").into());
         }
         apply(&mut self.state.effects);
@@ -267,10 +274,16 @@ impl<'w> Evaluator<'w> {
         if pipeline.bang {
             self.state.status = self.state.status.clone().negated();
         }
-        if flow == Flow::Next && self.state.errexit && self.in_condition == 0 && !pipeline.bang {
+        let ends = self.state.errexit && self.in_condition == 0 && !pipeline.bang && is_looked_at(pipeline);
+        if flow == Flow::Next && ends {
             return match &self.state.status {
                 Status::Known(0) => Flow::Next,
-                Status::Known(_) => Flow::Exit(false),
+                Status::Known(_) if self.nested > 0 => Flow::Exit(false),
+                Status::Known(_) => {
+                    self.unfollowed(FAILS.into());
+                    self.state.status = Status::SUCCESS;
+                    Flow::Next
+                }
                 // It succeeded, or there would be no installation.
                 Status::Unknown(_) => {
                     self.state.status = Status::SUCCESS;
@@ -290,11 +303,13 @@ impl<'w> Evaluator<'w> {
     ) -> Flow {
         let before = self.state.clone();
         let place = (self.line, self.fixed_line, self.captured.clone());
+        self.nested += 1;
         let first_flow = first(self);
         let first_state = std::mem::replace(&mut self.state, before.clone());
         let first_captured = std::mem::replace(&mut self.captured, place.2.clone());
         (self.line, self.fixed_line) = (place.0, place.1);
         let second_flow = second(self);
+        self.nested -= 1;
         (self.line, self.fixed_line) = (place.0, place.1);
         // A way that ends in failure was not gone: the installation succeeded.
         match (first_flow, second_flow) {
@@ -328,9 +343,18 @@ impl<'w> Evaluator<'w> {
         if first_flow == second_flow {
             return first_flow;
         }
-        // One way ends here, the other goes on: from now on nothing is certain to happen.
-        self.state.doubt.get_or_insert_with(|| Rc::clone(why));
+        // One way ends here, the other goes on: until both meet again nothing is certain to happen.
+        self.begin_doubt(why, Reach::of(first_flow).max(Reach::of(second_flow)));
         if first_flow == Flow::Next { first_flow } else { second_flow }
+    }
+}
+
+/// Does `set -e` look at how this ends? Of a compound command it looks at what is in it, not at the whole.
+fn is_looked_at(pipeline: &Pipeline) -> bool {
+    match pipeline.seq.as_slice() {
+        [Command::Compound(CompoundCommand::Subshell(_), _)] => true,
+        [Command::Compound(..)] => false,
+        _ => true,
     }
 }
 

@@ -104,16 +104,10 @@ pub fn read_scriptlets(package: &str, scriptlets: &[Scriptlet<'_>], before: &dyn
 
 /// What is left in the end of what the scripts do.
 fn finish(evaluator: Evaluator<'_>, after: &dyn World) -> Reading {
-    let failed = evaluator.failed;
-    let mut state = evaluator.state;
-    if failed {
-        // A hook that fails ends the installation. One that fails as it was read was not read rightly: nothing of it counts.
-        state.effects = Effects::default();
-        state.forget_effects_after(0);
-    }
+    let (mut state, package) = (evaluator.state, evaluator.package);
     let elsewhere = check(&mut state, after);
     let triggers = std::mem::take(&mut state.effects.triggers);
-    let facts = state.effects.into_facts();
+    let facts = state.effects.into_facts(package);
     state.outcomes.iter_mut().for_each(|outcome| settle(&mut outcome.became, &facts, &elsewhere));
     Reading {
         facts,
@@ -181,8 +175,9 @@ fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions) {
         return;
     };
     let Ok(path) = TreePath::from_absolute(about) else { return };
-    let made =
-        facts.directories.contains_key(&path) || facts.files.contains_key(&path) || facts.links.contains_key(&path);
+    let of_machine = facts.first_boot.values().any(|job| job.creates == path);
+    let made = of_machine
+        || facts.directories.contains_key(&path) || facts.files.contains_key(&path) || facts.links.contains_key(&path);
     let is_there = match *kind {
         "permission" => made || facts.permissions.contains_key(&path),
         "removal" => false,

@@ -48,7 +48,7 @@ pub(crate) fn seen(world: &dyn World, effects: &Effects, path: &str, follow: boo
                     Some(file @ Seen::File { .. }) => Some(file),
                     _ => Some(Seen::File { executable: false, size: 1 }),
                 },
-                MadeKind::Unknown(_) => Some(Seen::File { executable: false, size: 1 }),
+                MadeKind::Unknown(_) | MadeKind::OfMachine(_) => Some(Seen::File { executable: false, size: 1 }),
             };
         }
         if effects.removed.contains(&at) {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use brush_parser::ast::FunctionBody;
-use kiln_model::facts::{Directory, File, FileContent, Group, Mode, Permission, Service, User};
+use kiln_model::facts::{Directory, File, FileContent, FirstBoot, Group, Mode, Permission, Service, User};
 use kiln_model::name::AccountName;
 use kiln_model::{Facts, TreePath};
 
 use crate::account::{Became, Outcome, Unfollowed};
+use crate::evaluate::Doubt;
 use crate::value::{Status, Value};
 
 /// A path that the hook made.
@@ -31,6 +32,19 @@ pub(crate) enum MadeKind {
     /// A file whose content is not known. It must not be left at the end.
     Unknown(Rc<str>),
     Link(String),
+    /// What a machine makes for itself by the job whose first file this is: a key, an identity.
+    OfMachine(TreePath),
+}
+
+/// Work that each machine has to do for itself, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// What it makes, in a line.
+    pub summary: String,
+    /// The mask that it ran with.
+    pub umask: u16,
 }
 
 impl Made {
@@ -47,6 +61,8 @@ pub(crate) struct Effects {
     pub permissions: BTreeMap<TreePath, Permission>,
     /// Alternatives, services and the like, which are recorded as they are.
     pub facts: Facts,
+    /// Work of machines, by the first path that it makes.
+    pub jobs: BTreeMap<TreePath, Job>,
     pub triggers: BTreeSet<String>,
 }
 
@@ -61,8 +77,10 @@ pub(crate) struct State {
     pub status: Status,
     pub directory: String,
     pub errexit: bool,
-    /// Why the script may have ended already. Nothing may happen after that without being told.
-    pub doubt: Option<Rc<str>>,
+    /// What `umask` takes from the mode of new files.
+    pub umask: u16,
+    /// That this may not be reached. Nothing may happen then without being told.
+    pub doubt: Option<Doubt>,
     pub outcomes: Vec<Outcome>,
     pub unfollowed: BTreeSet<Unfollowed>,
     /// Answers that the script itself gave.
@@ -82,6 +100,7 @@ impl Default for State {
             status: Status::SUCCESS,
             directory: "/".to_owned(),
             errexit: false,
+            umask: USUAL_UMASK,
             doubt: None,
             outcomes: Vec::new(),
             unfollowed: BTreeSet::new(),
@@ -91,6 +110,9 @@ impl Default for State {
         }
     }
 }
+
+/// The mask that the package manager runs hooks with.
+pub(crate) const USUAL_UMASK: u16 = 0o022;
 
 /// Folders whose content does not outlive a start, or is the kernel's: what a hook leaves there is nothing of an image.
 const PASSING: &[&str] = &["tmp", "dev", "proc", "sys"];
@@ -102,11 +124,14 @@ impl Effects {
             || path.as_str().starts_with("var/tmp/")
             || path.as_str().starts_with("var/lib/dpkg/")
             || path.as_str().starts_with("var/cache/debconf/")
+            || path.as_str().starts_with("var/lib/ucf/")
     }
 
     /// The facts. What is at a path is one of a directory, a file, a link; its permissions go with it.
-    pub fn into_facts(self) -> Facts {
+    pub fn into_facts(self, package: &str) -> Facts {
+        let jobs = self.first_boot(package);
         let mut facts = self.facts;
+        facts.first_boot.extend(jobs);
         for (path, made) in self.made {
             if Self::is_passing(&path) {
                 continue;
@@ -123,7 +148,7 @@ impl Effects {
                 }
                 MadeKind::Text(text) => FileContent::Content(text),
                 MadeKind::Copy(from) => FileContent::Copy(from),
-                MadeKind::Unknown(_) => continue,
+                MadeKind::Unknown(_) | MadeKind::OfMachine(_) => continue,
             };
             facts.files.insert(path, File { content, mode, owner, group });
         }
@@ -133,6 +158,49 @@ impl Effects {
             }
         }
         facts
+    }
+
+    /// The jobs of machines, each with whose its files are to be.
+    fn first_boot(&self, package: &str) -> BTreeMap<String, FirstBoot> {
+        let units = self.facts.services.iter().filter(|(unit, service)| service.enabled && unit.ends_with(".service"));
+        let before: BTreeSet<String> = units.map(|(unit, _)| unit.clone()).collect();
+        let mut jobs = BTreeMap::new();
+        for (creates, job) in &self.jobs {
+            if !self.made.get(creates).is_some_and(|made| made.kind == MadeKind::OfMachine(creates.clone())) {
+                continue;
+            }
+            let mut after = Vec::new();
+            for (path, made) in self.made.iter().filter(|(_, made)| made.kind == MadeKind::OfMachine(creates.clone())) {
+                let name = |name: &Option<AccountName>| name.as_ref().map_or("", AccountName::as_str).to_owned();
+                match (name(&made.owner), name(&made.group)) {
+                    (owner, group) if owner.is_empty() && group.is_empty() => {}
+                    (owner, group) if group.is_empty() => after.push(format!("chown {owner} {path}")),
+                    (owner, group) => after.push(format!("chown {owner}:{group} {path}")),
+                }
+                after.extend(made.mode.map(|mode| format!("chmod {mode} {path}")));
+            }
+            let mut command = job.command.clone();
+            if job.umask != USUAL_UMASK || !after.is_empty() {
+                let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+                let mut parts = vec![words.join(" ")];
+                if job.umask != USUAL_UMASK {
+                    parts.insert(0, format!("umask {:04o}", job.umask));
+                }
+                parts.extend(after);
+                command = ["/bin/sh", "-c", &parts.join(" && ")].map(str::to_owned).to_vec();
+            }
+            let file: String = creates.file_name().unwrap_or_default().to_owned();
+            let file = file.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+            let job = FirstBoot {
+                summary: job.summary.clone(),
+                command,
+                creates: creates.clone(),
+                user: None,
+                before: before.clone(),
+            };
+            jobs.insert(format!("{package}-{}", file.trim_matches('-')), job);
+        }
+        jobs
     }
 
     /// Adds a user, or to what is said of one.
@@ -149,6 +217,12 @@ impl Effects {
     pub fn service(&mut self, unit: &str) -> &mut Service {
         self.facts.services.entry(unit.to_owned()).or_default()
     }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 impl State {

@@ -106,6 +106,7 @@ fn what_cannot_be_followed_is_told_with_its_line_and_reason() {
         ("rm /usr/share/p/conf", "a package ships"),
         ("echo x >> /usr/share/p/conf", "a package ships"),
         ("false", "ends here with a failure"),
+        ("exit 1", "ends here with a failure"),
         ("while true; do :; done", "without end"),
         ("if", "syntax"),
     ] {
@@ -202,8 +203,104 @@ fn the_account_says_no_more_than_what_is_left_in_the_end() {
     let both = postinst("if test -e /proc/x; then touch /etc/a; else touch /etc/b; fi", &Table::default());
     assert!(!both.unfollowed.is_empty());
     assert!(!both.outcomes.iter().any(|outcome| matches!(outcome.became, Became::Fact(..))), "{both:?}");
-    let failed = postinst("touch /etc/a\nexit 1", &Table::default());
-    assert!(!failed.outcomes.iter().any(|outcome| matches!(outcome.became, Became::Fact(..))), "{failed:?}");
+}
+
+#[test]
+fn what_is_not_followed_leaves_what_comes_before_and_after_it() {
+    let text = "touch /etc/a\nfrobnicate\ntouch /etc/b\nfalse\ntouch /etc/c\nif true; then exit 1; touch /etc/d; fi\ntouch /etc/e";
+    let reading = postinst(text, &Table::default());
+    let files: Vec<String> = reading.facts.files.keys().map(ToString::to_string).collect();
+    assert_eq!(files, ["/etc/a", "/etc/b", "/etc/c", "/etc/e"]);
+    let lines: Vec<usize> = reading.unfollowed.iter().map(|told| told.place.line).collect();
+    assert_eq!(lines, [4, 6, 8], "{:?}", reading.unfollowed);
+}
+
+#[test]
+fn a_list_that_fails_inside_of_a_condition_ends_nothing() {
+    let reading = followed("if true; then false && touch /etc/a; fi\nfor x in 1; do [ -e /etc/no ] && rm /etc/no; done\ntouch /etc/b");
+    assert!(reading.facts.files.contains_key(&path("/etc/b")));
+    // What a subshell ends with counts, and so does what a function ends with.
+    for script in ["( false )", "f() { false && true; }\nf", "true | false"] {
+        let reading = postinst(script, &Table::default());
+        assert!(reading.unfollowed.iter().any(|told| told.why.contains("failure")), "{script}");
+    }
+}
+
+#[test]
+fn what_is_in_doubt_is_certain_again_where_the_ways_meet() {
+    for script in [
+        "f() { if [ -e /proc/x ]; then return 0; fi; v=1; }\nf\ntouch /etc/after",
+        "for x in a b; do if [ -e /proc/x ]; then break; fi; v=1; done\ntouch /etc/after",
+        "( if [ -e /proc/x ]; then exit 0; fi; v=1 )\ntouch /etc/after",
+    ] {
+        let reading = followed(script);
+        assert!(reading.facts.files.contains_key(&path("/etc/after")), "{script}");
+    }
+    // What only one of the ways sets, prints or makes is not known.
+    for script in [
+        "v=0\nf() { if [ -e /proc/x ]; then return 0; fi; v=1; }\nf\ntouch /etc/$v",
+        "f() { if [ -e /proc/x ]; then return 0; fi; echo 1; }\ntouch /etc/$(f)",
+        "f() { if [ -e /proc/x ]; then return 0; fi; touch /etc/a; }\nf",
+        "f() { if [ -e /proc/x ]; then return 1; fi; return 0; }\nif f; then touch /etc/a; fi",
+        "if ( if [ -e /proc/x ]; then exit 0; fi; false ); then touch /etc/a; fi",
+        "f() { if [ -e /proc/x ]; then exit 0; fi; }\nf\ntouch /etc/a",
+    ] {
+        let reading = postinst(script, &Table::default());
+        assert!(reading.facts.files.is_empty() && !reading.unfollowed.is_empty(), "{script}: {reading:?}");
+    }
+}
+
+#[test]
+fn words_are_split_where_the_script_says() {
+    let reading = followed(
+        "list=lpd,usb; IFS=,; for x in $list; do touch /etc/$x; done; unset IFS\n\
+         echo a:b:c | while IFS=: read -r one rest; do touch /etc/$one-$rest; done\n\
+         IFS=:; set -- $(echo 'x::y z'); touch /etc/$#-$3",
+    );
+    let files: Vec<String> = reading.facts.files.keys().map(ToString::to_string).collect();
+    assert_eq!(files, ["/etc/3-y z", "/etc/a-b:c", "/etc/lpd", "/etc/usb"]);
+}
+
+#[test]
+fn fields_of_lines_are_those_that_awk_prints() {
+    let world = Table::with(&[("/etc/p.conf", "# c\nUser daemon\nGroup  adm\n")]);
+    let reading = postinst("for x in $(awk '/^User/ {print $2}' /etc/p.conf); do touch /etc/$x; done", &world);
+    assert!(reading.unfollowed.is_empty() && reading.facts.files.contains_key(&path("/etc/daemon")), "{reading:?}");
+    let other = postinst("touch /etc/$(awk '{ print substr($1, 2) }' /etc/p.conf)", &world);
+    assert!(!other.unfollowed.is_empty() && other.facts.files.is_empty());
+}
+
+#[test]
+fn new_files_have_the_mode_that_umask_leaves_them() {
+    let world = Table::with(&[("/usr/share/p/conf", "a=1\n")]);
+    let reading = postinst(
+        "( umask 077; echo x > /etc/a; mkdir /var/lib/p; cp /usr/share/p/conf /etc/c )\necho x > /etc/b\nold=$(umask); umask 027; umask $old; touch /etc/d",
+        &world,
+    );
+    assert_eq!(reading.unfollowed, []);
+    let mode = |at: &str| reading.facts.files[&path(at)].mode;
+    assert_eq!((mode("/etc/a"), mode("/etc/b")), (Some(Mode::new(0o600)), None));
+    assert_eq!((mode("/etc/c"), mode("/etc/d")), (Some(Mode::new(0o700)), None));
+    assert_eq!(reading.facts.directories[&path("/var/lib/p")].mode, Some(Mode::new(0o700)));
+}
+
+#[test]
+fn a_key_is_made_by_the_machine_at_its_first_boot() {
+    let reading = followed(
+        "adduser --system --group --no-create-home p\nmkdir -p /etc/p\n\
+         [ -e /etc/p/cookie ] || ( umask 077; openssl rand -base64 -out /etc/p/cookie 42 )\n\
+         uid=$(ls -ln /etc/p/cookie | awk '{print $3}'); if [ \"$uid\" = 0 ]; then chown p /etc/p/cookie; fi\n\
+         chmod 0400 /etc/p/cookie; deb-systemd-helper enable p.service",
+    );
+    let job = &reading.facts.first_boot["p-cookie"];
+    let text = "umask 0077 && openssl rand -base64 -out /etc/p/cookie 42 && chown p /etc/p/cookie && chmod 0400 /etc/p/cookie";
+    assert_eq!(job.command, ["/bin/sh", "-c", text]);
+    assert_eq!((&job.creates, job.before.len()), (&path("/etc/p/cookie"), 1));
+    assert!(!reading.facts.files.contains_key(&path("/etc/p/cookie")));
+    assert!(reading.outcomes.iter().any(|o| matches!(&o.became, Became::Fact("first-boot", _))));
+    // Its content is nothing that anything else of the image can be made from, and one that is taken back is not made.
+    assert!(!postinst("openssl rand -out /etc/k 4; cp /etc/k /etc/l", &Table::default()).unfollowed.is_empty());
+    assert!(followed("openssl rand -out /etc/k 4; rm /etc/k").facts.first_boot.is_empty());
 }
 
 proptest! {

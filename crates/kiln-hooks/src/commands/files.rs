@@ -13,7 +13,7 @@ use super::{Call, Done, Outcome, Stuck, stuck};
 use crate::account::Became;
 use crate::evaluate::Evaluator;
 use crate::paths;
-use crate::state::{Effects, Made, MadeKind};
+use crate::state::{Effects, Made, MadeKind, USUAL_UMASK};
 use crate::value::{Status, Value};
 use crate::world::Seen;
 
@@ -37,9 +37,18 @@ fn octal(text: &str) -> Result<Mode, Stuck> {
 }
 
 /// Puts something at a path where nothing is, or only something that the hook made itself.
-fn make(evaluator: &mut Evaluator<'_>, path: &TreePath, made: Made) -> Result<(), Stuck> {
+fn make(evaluator: &mut Evaluator<'_>, path: &TreePath, mut made: Made) -> Result<(), Stuck> {
     if !evaluator.state.effects.made.contains_key(path) && evaluator.seen(&path.to_string(), false).is_some() {
         return stuck(format!("it changes `{path}`, which a package ships"));
+    }
+    if evaluator.state.umask != USUAL_UMASK && made.mode.is_none() {
+        let usual = match &made.kind {
+            MadeKind::Directory => Some(0o777),
+            MadeKind::Copy(from) => evaluator.world.mode(from),
+            MadeKind::Link(_) => None,
+            _ => Some(0o666),
+        };
+        made.mode = usual.map(|mode| Mode::new(mode & !evaluator.state.umask));
     }
     let kind = match made.kind {
         MadeKind::Directory => "directory",
@@ -187,6 +196,9 @@ fn copy(evaluator: &mut Evaluator<'_>, to: &TreePath, made: Made) -> Result<(), 
         && !Effects::is_passing(to)
     {
         return stuck(format!("what it writes to `{to}` is not known: {why}"));
+    }
+    if let MadeKind::OfMachine(_) = &made.kind {
+        return stuck(format!("`{to}` would be a copy of what each machine makes for itself"));
     }
     make(evaluator, to, made)
 }

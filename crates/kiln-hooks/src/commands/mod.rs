@@ -8,6 +8,7 @@ mod apache;
 mod debconf;
 mod dpkg;
 mod files;
+mod machine;
 mod nothing;
 mod options;
 mod postgresql;
@@ -168,7 +169,9 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["setpriv", "su", "runuser", "sudo"], wrappers::as_user),
     (&["xargs"], wrappers::xargs),
     (&["env", "nice", "ionice", "timeout"], wrappers::plain),
-    (&["awk", "perl", "find", "comm", "diff", "tee", "mountpoint", "findmnt", "df", "runlevel", "lsmod"], text::other),
+    (&["awk", "gawk", "mawk"], text::awk),
+    (&["perl", "find", "comm", "diff", "tee", "mountpoint", "findmnt", "df", "runlevel", "lsmod"], text::other),
+    (&["fold", "fmt", "tty", "od", "base64", "mcookie", "pwgen", "uuidgen", "nproc", "whoami", "ps", "dd"], text::other),
     (
         &[
             "pgrep",
@@ -179,23 +182,31 @@ const TABLE: &[(&[&str], Handler)] = &[
             "ischroot",
             "systemd-detect-virt",
             "running-in-container",
+            "lpstat",
+            "lpinfo",
         ],
         nothing::no,
     ),
+    (&["openssl"], machine::openssl),
+    (&["rndc-confgen"], machine::rndc_confgen),
+    (&["nsd-control-setup", "unbound-control-setup"], machine::control_setup),
+    (&["ssh-keygen"], machine::ssh_keygen),
+    (&["paperconf"], text::paperconf),
     (&["basename"], text::basename),
     (&["dirname"], text::dirname),
     (&["readlink", "realpath"], text::readlink),
     (&["ls"], text::ls),
     (&["expr"], text::other),
     (&["cmp"], text::cmp),
-    (&["md5sum", "sha1sum", "sha256sum", "date", "uname", "hostname", "openssl", "file", "readelf"], text::other),
+    (&["md5sum", "sha1sum", "sha256sum", "sha512sum", "date", "uname", "hostname", "file", "readelf"], text::other),
 ];
 
 /// The handler of a command.
 pub(crate) fn find(name: &str) -> Option<Handler> {
     let row = TABLE.iter().find(|(names, _)| names.contains(&name));
     let row = row.map(|(_, handler)| *handler).or_else(|| nothing::find(name).map(|_| nothing::run as Handler));
-    row.or_else(|| name.starts_with("python3").then_some(nothing::python as Handler))
+    let row = row.or_else(|| name.starts_with("python3").then_some(nothing::python as Handler));
+    row.or_else(|| name.ends_with("-checkconf").then_some(nothing::check as Handler))
 }
 
 /// Programs of packages that every system has which runs hooks: a hook may count on them, whatever is in the image.

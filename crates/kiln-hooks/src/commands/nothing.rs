@@ -71,6 +71,12 @@ const TABLE: &[(&[&str], Why)] = &[
     (&["dbus-uuidgen"], Finalizer("machine-id")),
     (&["locale-gen", "update-locale"], Finalizer("locale")),
     (&["reload_dbus_config", "chkconfig"], Nothing(RUNNING)),
+    (&["stty", "tput", "clear"], Nothing("nobody watches while an image is made")),
+    (
+        &["mktexlsr", "texhash", "updmap-sys", "fmtutil-sys", "update-texmf", "update-updmap", "update-fmtutil"],
+        Finalizer("tex"),
+    ),
+    (&["update-language", "update-texmf-config", "tl-paper"], Finalizer("tex")),
 ];
 
 fn row(name: &str) -> Option<&'static Why> {
@@ -101,6 +107,12 @@ pub(super) fn python(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
 pub(super) fn no(evaluator: &mut Evaluator<'_>, _: &Call<'_>) -> Outcome {
     evaluator.note(Became::Nothing(RUNNING));
     Done::says(false)
+}
+
+/// Programs that check a configuration, `named-checkconf` and its like: where they find a fault there is no installation.
+pub(super) fn check(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    evaluator.note(Became::Nothing("it checks a configuration and changes nothing"));
+    Done::unknown(format!("what `{}` finds is not known", call.name))
 }
 
 pub(super) fn run(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {

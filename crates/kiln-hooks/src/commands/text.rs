@@ -1,13 +1,17 @@
 //! Commands that print, or change what others print. They have no effect on a system.
 
+mod awk;
 mod lines;
 mod regular;
 mod stream_editor;
 
+use kiln_model::facts::Mode;
+use kiln_model::name::AccountName;
+
 use super::{Arguments, Call, Done, Outcome, Stuck, stuck};
 use crate::evaluate::Evaluator;
 use crate::paths;
-use crate::state::Effects;
+use crate::state::{Effects, MadeKind};
 use crate::value::{Status, Value};
 use crate::world::Seen;
 
@@ -142,7 +146,7 @@ pub(super) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     }
     flags.extend(if call.name == "egrep" { Some('E') } else { None });
     flags.extend(if call.name == "fgrep" { Some('F') } else { None });
-    if let Some(flag) = flags.chars().find(|flag| !"qsFEPvxiowcl".contains(*flag)) {
+    if let Some(flag) = flags.chars().find(|flag| !"qsahFEPvxiowcl".contains(*flag)) {
         return Done::unknown(format!("`grep -{flag}` is not followed"));
     }
     if let Some(file) = rest.iter().find(|file| is_of_machine(file)) {
@@ -268,6 +272,28 @@ pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     Done::quietly()
 }
 
+/// `awk`: in the part that [`awk`](self::awk) knows.
+pub(super) fn awk(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = match call.arguments.known() {
+        Ok(words) => words,
+        Err(Stuck(why)) => return Done::unknown(why),
+    };
+    let Ok(options) = super::options::Options::read(&words, &["-F=", "--field-separator="]) else {
+        return Done::unknown("this use of `awk` is not followed");
+    };
+    let Some((program, files)) = options.operands.split_first() else { return Done::unknown("it has no program") };
+    let made = match input(evaluator, files) {
+        Value::Known(text) => awk::run(program, options.get(&["-F", "--field-separator"]), &text),
+        Value::Unknown(_) => None,
+    };
+    match made {
+        Some(text) => Done::prints(text),
+        // It may write to files and run programs.
+        None if program.contains(['>', '|']) || program.contains("system") => stuck("what `awk` changes is not known"),
+        None => Done::unknown("what `awk` says is not known"),
+    }
+}
+
 /// `cut -d C -f N`.
 pub(super) fn cut(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let Ok(words) = call.arguments.known() else { return Done::unknown("what `cut` takes is not known") };
@@ -355,7 +381,7 @@ pub(super) fn other(_: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         "perl" => words.clone().any(|word| word.starts_with("-") && word.contains('i')),
         "find" => words.clone().any(|word| word.starts_with("-exec") || word == "-delete"),
         "tee" => true,
-        "openssl" => words.clone().any(|word| word.starts_with("-out")),
+        "dd" => words.clone().any(|word| word.starts_with("of=")),
         _ => false,
     };
     if changes {
@@ -397,8 +423,56 @@ pub(super) fn readlink(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcom
     }
 }
 
-/// `ls`, for whether something is there.
+/// `paperconf`: the paper that `/etc/papersize` names, or A4, as libpaper has it for Debian.
+pub(super) fn paperconf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    if !call.arguments.0.is_empty() {
+        return Done::unknown("this use of `paperconf` is not followed");
+    }
+    if evaluator.seen("/etc/papersize", true).is_none() {
+        return Done::prints("a4\n");
+    }
+    match evaluator.content(&"/etc/papersize".into()) {
+        Value::Known(text) => {
+            let named = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+            Done::prints(format!("{}\n", named.unwrap_or("a4")))
+        }
+        Value::Unknown(why) => Done::unknown(why),
+    }
+}
+
+/// `ls -l` of one file that the hook made. All times of an image are one; of what the machine makes the size is not known.
+fn long(evaluator: &Evaluator<'_>, file: &str, numbers: bool) -> Outcome {
+    let path = paths::tree(&paths::absolute(&evaluator.state.directory, file));
+    let Some(made) = path.and_then(|path| evaluator.state.effects.made.get(&path)) else {
+        return Done::unknown("what `ls -l` says of what a package ships is not followed");
+    };
+    let size = match &made.kind {
+        MadeKind::Text(text) => text.len().to_string(),
+        MadeKind::OfMachine(_) => "?".to_owned(),
+        _ => return Done::unknown("this use of `ls -l` is not followed"),
+    };
+    let name = |name: &Option<AccountName>| match name {
+        None if numbers => Some("0".to_owned()),
+        None => Some("root".to_owned()),
+        Some(name) => (!numbers).then(|| name.to_string()),
+    };
+    let (Some(owner), Some(group)) = (name(&made.owner), name(&made.group)) else {
+        return Done::unknown("the numbers of users are not known");
+    };
+    let mode = made.mode.map_or(0o644, Mode::bits);
+    let letter = |bit: u16, letter| if mode & bit == 0 { '-' } else { letter };
+    let modes: String = (0..9).map(|at| letter(0o400 >> at, ['r', 'w', 'x'][at % 3])).collect();
+    Done::prints(format!("-{modes} 1 {owner} {group} {size} Jan  1  1980 {file}\n"))
+}
+
+/// `ls`, for whether something is there and whose it is.
 pub(super) fn ls(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    if let [Value::Known(option), Value::Known(file)] = call.arguments.0
+        && matches!(option.as_str(), "-l" | "-ln" | "-n")
+        && matches!(evaluator.seen(file, true), Some(Seen::File { .. }))
+    {
+        return long(evaluator, file, option != "-l");
+    }
     let Ok(files) = operands(call.arguments) else { return Done::unknown("the path is not known") };
     if files.iter().any(|file| evaluator.seen(file, true).is_none()) {
         return Ok(Done { status: Status::Known(2), output: Value::empty() });

@@ -7,7 +7,7 @@ use brush_parser::ast::{
     FunctionDefinition, IfClauseCommand, RedirectList, SourceLocation,
 };
 
-use super::{Evaluator, Flow, MOST_STEPS, reason};
+use super::{Evaluator, Flow, MOST_STEPS, Reach, reason};
 use crate::pattern;
 use crate::value::{Status, Value};
 
@@ -63,9 +63,15 @@ impl Evaluator<'_> {
             CompoundCommand::Subshell(subshell) => self.subshell(|evaluator| evaluator.list(&subshell.list)),
             CompoundCommand::IfClause(clause) => self.if_clause(clause),
             CompoundCommand::CaseClause(clause) => self.case_clause(clause),
-            CompoundCommand::ForClause(clause) => self.for_clause(clause),
-            CompoundCommand::WhileClause(clause) => self.while_clause(&clause.0, &clause.1.list, true),
-            CompoundCommand::UntilClause(clause) => self.while_clause(&clause.0, &clause.1.list, false),
+            CompoundCommand::ForClause(clause) => {
+                self.until_met(Reach::Loop, |evaluator| evaluator.for_clause(clause))
+            }
+            CompoundCommand::WhileClause(clause) => {
+                self.until_met(Reach::Loop, |evaluator| evaluator.while_clause(&clause.0, &clause.1.list, true))
+            }
+            CompoundCommand::UntilClause(clause) => {
+                self.until_met(Reach::Loop, |evaluator| evaluator.while_clause(&clause.0, &clause.1.list, false))
+            }
             _ => {
                 self.unfollowed("this is no command of the shell that hooks are written for".into());
                 Flow::Next
@@ -78,18 +84,22 @@ impl Evaluator<'_> {
         let variables = self.state.variables.clone();
         let functions = self.state.functions.clone();
         let (arguments, directory) = (self.state.arguments.clone(), self.state.directory.clone());
-        let errexit = self.state.errexit;
-        let flow = inner(self);
+        let (errexit, umask) = (self.state.errexit, self.state.umask);
+        self.nested += 1;
+        self.until_met(Reach::Script, |evaluator| {
+            // It ends the subshell, not the script.
+            match inner(evaluator) {
+                Flow::Exit(false) => evaluator.state.status = Status::FAILURE,
+                Flow::Exit(true) => evaluator.state.status = Status::SUCCESS,
+                _ => {}
+            }
+            Flow::Next
+        });
+        self.nested -= 1;
         self.state.variables = variables;
         self.state.functions = functions;
         (self.state.arguments, self.state.directory) = (arguments, directory);
-        self.state.errexit = errexit;
-        match flow {
-            // It ends the subshell, not the script.
-            Flow::Exit(false) => self.state.status = Status::FAILURE,
-            Flow::Exit(true) => self.state.status = Status::SUCCESS,
-            _ => {}
-        }
+        (self.state.errexit, self.state.umask) = (errexit, umask);
         Flow::Next
     }
 

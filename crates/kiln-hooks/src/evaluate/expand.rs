@@ -105,23 +105,10 @@ impl Evaluator<'_> {
             match part {
                 Part::Quoted(value) => field.push(&value, true),
                 Part::Written(value) => field.push(&value, false),
-                Part::Expanded(Value::Known(text)) => {
-                    let splits_first = text.starts_with(|c: char| c.is_ascii_whitespace());
-                    let splits_last = text.ends_with(|c: char| c.is_ascii_whitespace());
-                    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-                    if splits_first && field.value.is_some() {
-                        fields.push(std::mem::take(&mut field));
-                    }
-                    for (index, word) in words.iter().enumerate() {
-                        if index > 0 {
-                            fields.push(std::mem::take(&mut field));
-                        }
-                        field.push(&Value::from(*word), false);
-                    }
-                    if splits_last && field.value.is_some() {
-                        fields.push(std::mem::take(&mut field));
-                    }
-                }
+                Part::Expanded(Value::Known(text)) => match self.separators() {
+                    Value::Known(separators) => split_into(&text, &separators, &mut field, &mut fields),
+                    unknown => field.push(&unknown, true),
+                },
                 Part::Expanded(unknown) => field.push(&unknown, true),
                 Part::Arguments(values) => {
                     for (index, value) in values.iter().enumerate() {
@@ -137,6 +124,11 @@ impl Evaluator<'_> {
             fields.push(field);
         }
         fields.into_iter().flat_map(|field| self.paths(field)).collect()
+    }
+
+    /// The characters that split words: `IFS`.
+    pub(in crate::evaluate) fn separators(&self) -> Value {
+        self.state.variables.get("IFS").cloned().unwrap_or_else(|| " \t\n".into())
     }
 
     /// The paths that a word stands for when it is a pattern, else the word.
@@ -411,6 +403,31 @@ fn is_arguments_alone(pieces: &[WordPieceWithSource]) -> bool {
             ..
         }]
     )
+}
+
+/// Puts what was put in place of something into words (POSIX, 2.6.5): separators that are blanks count once however many
+/// there are, each other one ends a word, be it empty.
+fn split_into(text: &str, separators: &str, field: &mut Field, fields: &mut Vec<Field>) {
+    let is_blank = |c: char| separators.contains(c) && matches!(c, ' ' | '\t' | '\n');
+    let is_mark = |c: char| separators.contains(c) && !is_blank(c);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c| separators.contains(c)).unwrap_or(rest.len());
+        if end > 0 {
+            field.push(&rest[..end].into(), false);
+            rest = &rest[end..];
+            continue;
+        }
+        let after = rest.trim_start_matches(is_blank);
+        let ends = after.strip_prefix(is_mark);
+        rest = ends.map_or(after, |after| after.trim_start_matches(is_blank));
+        if ends.is_some() {
+            field.value.get_or_insert_with(Value::empty);
+        }
+        if field.value.is_some() {
+            fields.push(std::mem::take(field));
+        }
+    }
 }
 
 /// Is there a pattern in a text in which everything that is meant as it is stands behind a backslash?

@@ -2,10 +2,12 @@
 
 use brush_parser::ast::{IoFileRedirectKind, IoFileRedirectTarget, IoRedirect};
 
+use kiln_model::facts::Mode;
+
 use super::Evaluator;
 use crate::account::Became;
 use crate::paths;
-use crate::state::{Effects, Made, MadeKind};
+use crate::state::{Effects, Made, MadeKind, USUAL_UMASK};
 use crate::value::Value;
 use crate::world::Seen;
 
@@ -107,6 +109,7 @@ impl Evaluator<'_> {
             Some(MadeKind::Text(text)) => text.as_str().into(),
             Some(MadeKind::Copy(from)) => self.shipped(&from.to_string()),
             Some(MadeKind::Unknown(why)) => Value::Unknown(std::rc::Rc::clone(why)),
+            Some(MadeKind::OfMachine(_)) => Value::unknown(format!("`{path}` is made by each machine for itself")),
             Some(_) => Value::unknown(format!("`{path}` is no file")),
             None => self.shipped(&path),
         }
@@ -161,10 +164,11 @@ impl Evaluator<'_> {
                 return self.unfollowed(format!("it changes `{path}`, which a package ships").into());
             }
         }
+        let mode = (self.state.umask != USUAL_UMASK).then(|| Mode::new(0o666 & !self.state.umask));
         self.effect(Became::Fact("file", path.to_owned()), |effects| match effects.made.get_mut(&at) {
             Some(made) => made.kind = kind,
             None => {
-                effects.made.insert(at, Made::new(kind));
+                effects.made.insert(at, Made { mode, ..Made::new(kind) });
             }
         });
     }

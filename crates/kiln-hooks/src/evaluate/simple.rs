@@ -5,7 +5,7 @@ use brush_parser::ast::{
     Assignment, AssignmentName, AssignmentValue, CommandPrefixOrSuffixItem, IoRedirect, SimpleCommand, Word,
 };
 
-use super::{Evaluator, Flow, MOST_CALLS};
+use super::{Evaluator, Flow, MOST_CALLS, Reach};
 use crate::account::Became;
 use crate::commands::{self, Arguments, Call, Done, Stuck};
 use crate::condition;
@@ -49,7 +49,13 @@ impl Evaluator<'_> {
             }
             return Flow::Next;
         };
-        let outer_variables = (!assignments.is_empty()).then(|| self.state.variables.clone());
+        // What is set for a command alone is as it was after it; what the command itself sets, as by `read`, stays.
+        let names = assignments.iter().filter_map(|assignment| match &assignment.name {
+            AssignmentName::VariableName(name) => Some(name.clone()),
+            AssignmentName::ArrayElementName(..) => None,
+        });
+        let outer: Vec<(String, Option<Value>)> =
+            names.map(|name| (name.clone(), self.state.variables.get(&name).cloned())).collect();
         assignments.iter().for_each(|assignment| self.assign(assignment));
         let outer_input = streams.input.clone().map(|input| self.state.input.replace(input));
         let (flow, printed) = self.capture(|evaluator| evaluator.named(name, arguments));
@@ -59,8 +65,11 @@ impl Evaluator<'_> {
         if let Some(input) = outer_input {
             self.state.input = input;
         }
-        if let Some(variables) = outer_variables {
-            self.state.variables = variables;
+        for (name, value) in outer {
+            match value {
+                Some(value) => drop(self.state.variables.insert(name, value)),
+                None => drop(self.state.variables.remove(&name)),
+            }
         }
         flow
     }
@@ -99,7 +108,8 @@ impl Evaluator<'_> {
             if foreign {
                 self.fixed_line.get_or_insert(self.line);
             }
-            let flow = self.redirected(&body.0, body.1.as_ref());
+            let flow =
+                self.until_met(Reach::Function, |evaluator| evaluator.redirected(&body.0, body.1.as_ref()));
             self.fixed_line = outer_line;
             self.state.arguments = outer;
             self.calls -= 1;
@@ -147,6 +157,7 @@ impl Evaluator<'_> {
             self.state.status = Status::Unknown(why);
             return;
         };
+        let before = self.state.unfollowed.len();
         self.calls += 1;
         self.subshell(|evaluator| {
             evaluator.state.arguments = arguments.to_vec();
@@ -155,6 +166,9 @@ impl Evaluator<'_> {
             evaluator.text_as_commands(&text.into())
         });
         self.calls -= 1;
+        if self.state.unfollowed.len() > before {
+            self.state.status = Status::Unknown(format!("how `{name}` ends is not known").into());
+        }
     }
 
     /// A text, as a shell of its own would follow it: nothing of its variables and functions is left.
@@ -178,8 +192,18 @@ impl Evaluator<'_> {
         let known = |value: Option<&Value>| value.and_then(Value::known).map(str::to_owned);
         let mut status = Status::SUCCESS;
         match name {
-            ":" | "true" | "umask" | "trap" | "wait" | "ulimit" | "hash" | "readonly" => {}
+            ":" | "true" | "trap" | "wait" | "ulimit" | "hash" | "readonly" => {}
             "false" => status = Status::FAILURE,
+            "umask" => match first {
+                None => {
+                    let mask = format!("{:04o}\n", self.state.umask);
+                    self.print(&mask.into());
+                }
+                Some(first) => match first.known().and_then(|mask| u16::from_str_radix(mask, 8).ok()) {
+                    Some(mask) if mask <= 0o777 => self.state.umask = mask,
+                    _ => self.unfollowed("which modes new files get is not known".into()),
+                },
+            },
             "exit" => {
                 let code = known(first).map_or_else(|| self.state.status.truth(), |code| Some(code.trim() == "0"));
                 return Some(Flow::Exit(code.unwrap_or(true)));
@@ -312,13 +336,26 @@ impl Evaluator<'_> {
         let ended = text.is_empty();
         let line = if raw { line.to_owned() } else { line.replace('\\', "") };
         self.state.input = Some(rest.into());
-        let mut words = line.trim();
+        let separators = match self.separators() {
+            Value::Known(separators) => separators,
+            Value::Unknown(why) => return unknown(self, &why),
+        };
+        let is_blank = |c: char| separators.contains(c) && c.is_ascii_whitespace();
+        let mut words = line.trim_matches(is_blank);
         for (index, name) in names.iter().enumerate() {
             let value = if index + 1 == names.len() {
-                std::mem::take(&mut words)
+                // A separator that is no blank ends the last word too, where nothing comes after it.
+                let last = std::mem::take(&mut words);
+                last.strip_suffix(|c| separators.contains(c))
+                    .filter(|word| !word.contains(|c| separators.contains(c)))
+                    .unwrap_or(last)
             } else {
-                let (first, more) = words.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((words, ""));
-                words = more.trim_start();
+                let (first, more) = words.split_once(|c| separators.contains(c)).unwrap_or((words, ""));
+                let blank = words[first.len()..].starts_with(is_blank);
+                words = more.trim_start_matches(is_blank);
+                if blank && let Some(after) = words.strip_prefix(|c| separators.contains(c)) {
+                    words = after.trim_start_matches(is_blank);
+                }
                 first
             };
             self.state.variables.insert(name.clone(), value.into());
