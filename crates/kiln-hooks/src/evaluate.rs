@@ -322,7 +322,7 @@ impl<'w> Evaluator<'w> {
             }
             _ => {}
         }
-        if first_state.effects != self.state.effects {
+        if !first_state.effects.lasts_as(&self.state.effects) {
             let (mut joined, mut second_state) = (before, std::mem::take(&mut self.state));
             // What only a way would have done is not done, and the account must not say that it is.
             let (mut first_state, so_far) = (first_state, joined.outcomes.len());

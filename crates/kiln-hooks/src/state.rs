@@ -127,6 +127,31 @@ impl Effects {
             || path.as_str().starts_with("var/lib/ucf/")
     }
 
+    /// Do two ways agree in everything that lasts? What is in folders whose content does not may differ.
+    pub fn lasts_as(&self, other: &Self) -> bool {
+        fn lasting<'a, V>(map: &'a BTreeMap<TreePath, V>) -> impl Iterator<Item = (&'a TreePath, &'a V)> {
+            map.iter().filter(|(path, _)| !Effects::is_passing(path))
+        }
+        let removed = |effects: &Self| -> Vec<TreePath> {
+            effects.removed.iter().filter(|path| !Self::is_passing(path)).cloned().collect()
+        };
+        lasting(&self.made).eq(lasting(&other.made))
+            && lasting(&self.permissions).eq(lasting(&other.permissions))
+            && removed(self) == removed(other)
+            && (&self.facts, &self.jobs, &self.triggers) == (&other.facts, &other.jobs, &other.triggers)
+    }
+
+    /// Makes what does not last and is not the same on another way unknown: it may be there, with whatever in it.
+    fn join_passing(&mut self, other: &Self, why: &Rc<str>) {
+        let paths: BTreeSet<TreePath> =
+            self.made.keys().chain(other.made.keys()).filter(|path| Self::is_passing(path)).cloned().collect();
+        for path in paths {
+            if self.made.get(&path) != other.made.get(&path) {
+                self.made.insert(path, Made::new(MadeKind::Unknown(Rc::clone(why))));
+            }
+        }
+    }
+
     /// The facts. What is at a path is one of a directory, a file, a link; its permissions go with it.
     pub fn into_facts(self, package: &str) -> Facts {
         let jobs = self.first_boot(package);
@@ -237,6 +262,7 @@ impl State {
 
     /// What is the same however a condition went: variables that differ are not known any more.
     pub fn join(&mut self, other: &Self, why: &Rc<str>) {
+        self.effects.join_passing(&other.effects, why);
         let names: BTreeSet<String> = self.variables.keys().chain(other.variables.keys()).cloned().collect();
         for name in names {
             if self.variables.get(&name) != other.variables.get(&name) {

@@ -303,6 +303,25 @@ fn a_key_is_made_by_the_machine_at_its_first_boot() {
     assert!(followed("openssl rand -out /etc/k 4; rm /etc/k").facts.first_boot.is_empty());
 }
 
+#[test]
+fn what_does_not_last_may_go_either_way() {
+    let reading = followed(
+        "f=$(mktemp); if [ -e /proc/x ]; then echo a > $f; else rm $f; fi\n\
+         if grep -q b /var/lib/ucf/hashfile; then md5sum /etc/p >> /var/lib/ucf/hashfile; fi\ntouch /etc/after",
+    );
+    assert!(reading.facts.files.contains_key(&path("/etc/after")));
+    // What is made of it is not known.
+    let reading = postinst("if [ -e /proc/x ]; then echo a > /tmp/f; else echo b > /tmp/f; fi\ncp /tmp/f /etc/f", &Table::default());
+    assert!(reading.facts.files.is_empty() && !reading.unfollowed.is_empty(), "{reading:?}");
+}
+
+#[test]
+fn a_file_that_is_what_the_package_ships_is_not_changed() {
+    let world = Table::with(&[("/usr/share/p/conf", "a=1\n"), ("/etc/p.conf", "a=1\n"), ("/etc/q.conf", "a=2\n")]);
+    assert_eq!(postinst("ucf --three-way /usr/share/p/conf /etc/p.conf", &world).unfollowed, []);
+    assert_eq!(postinst("ucf --three-way /usr/share/p/conf /etc/q.conf", &world).unfollowed.len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]

@@ -43,6 +43,8 @@ pub(super) fn ask(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
 /// What changes nothing but how a question would look.
 pub(super) fn say(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     match call.name {
+        // The value itself is the answer.
+        "db_metaget" if call.arguments.0.get(1).and_then(Value::known) == Some("value") => return get(evaluator, call),
         "db_metaget" => {
             evaluator.state.variables.insert("RET".to_owned(), Value::unknown("a question's text is not followed"));
         }

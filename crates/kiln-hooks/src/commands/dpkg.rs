@@ -233,6 +233,11 @@ pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         None => return Ok(Done { status: Status::FAILURE, output: Value::empty() }),
     };
     if !evaluator.state.effects.made.contains_key(&to) && evaluator.seen(destination, true).is_some() {
+        let (new, there) = (evaluator.content(&new.into()), evaluator.content(&destination.into()));
+        if new.known().is_some() && new == there {
+            evaluator.note(Became::Nothing("the package ships the very file"));
+            return Done::quietly();
+        }
         return stuck(format!("it changes `{to}`, which a package ships"));
     }
     evaluator.effect(Became::Fact("file", to.to_string()), |effects| {

@@ -192,6 +192,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["nsd-control-setup", "unbound-control-setup"], machine::control_setup),
     (&["ssh-keygen"], machine::ssh_keygen),
     (&["paperconf"], text::paperconf),
+    (&["helpztags"], nothing::helpztags),
     (&["basename"], text::basename),
     (&["dirname"], text::dirname),
     (&["readlink", "realpath"], text::readlink),

@@ -115,6 +115,16 @@ pub(super) fn check(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     Done::unknown(format!("what `{}` finds is not known", call.name))
 }
 
+/// `helpztags FOLDER`: the tags of Vim's documentation, where there is any in the folder.
+pub(super) fn helpztags(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let folders = call.arguments.known()?;
+    if let Some(folder) = folders.iter().find(|folder| !evaluator.names(folder).is_empty()) {
+        return stuck(format!("the tags of the documentation in `{folder}` are not made"));
+    }
+    evaluator.note(Became::Nothing("there is no documentation in the folder"));
+    Done::quietly()
+}
+
 pub(super) fn run(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     evaluator.note(match row(call.name) {
         Some(Finalizer(name)) => Became::Finalizer(name),

@@ -58,7 +58,7 @@ impl Evaluator<'_> {
         let Some(doubt) = self.state.doubt.take_if(|doubt| doubt.reach <= reach) else { return flow };
         let there = &doubt.state;
         // What cannot be joined stays in doubt.
-        if there.effects != self.state.effects || there.directory != self.state.directory {
+        if !there.effects.lasts_as(&self.state.effects) || there.directory != self.state.directory {
             self.state.doubt = Some(Doubt { reach: Reach::Script, ..doubt });
             return flow;
         }
