@@ -3,8 +3,9 @@
 //!
 //! A package waits for a trigger by a line `interest` in its file `triggers`. A file trigger, whose name is a path, counts
 //! when another package or the image brings something there; another when a package activates it, by a line `activate` or
-//! in a script by `dpkg-trigger`. One that counts and that the table does not know is told to the user, with the package,
-//! unless the image accepts the package's hooks. Triggers of RPM's packages are in `rpm_trigger`.
+//! in a script by `dpkg-trigger`, as the script was read: also by a way of which it is not known whether it is gone. One
+//! that counts and that the table does not know is told to the user, with the package, unless the image accepts the
+//! package's hooks. Triggers of RPM's packages are in `rpm_trigger`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +48,6 @@ const fn nothing(package: &'static str, trigger: &'static str, why: &'static str
 const RUNNING: &str = "tells a running service that its configuration changed";
 const UPGRADE: &str = "restarts a service after an upgrade";
 const CONFIGURED: &str = "the hook that is read makes the same of all dictionaries of the image";
-const COMPILED: &str = "the finalizer `dictionaries` tells the user itself";
 
 /// Every trigger that is known, by package.
 pub const TABLE: &[Served] = &[
@@ -60,9 +60,10 @@ pub const TABLE: &[Served] = &[
     nothing("dbus", "/usr/share/dbus-1/system.d", RUNNING),
     by("debianutils", "/usr/share/debianutils/shells.d", "shells"),
     by("desktop-file-utils", "/usr/share/applications", "desktop-database"),
-    nothing("dictionaries-common", "aspell-autobuildhash", COMPILED),
-    nothing("dictionaries-common", "ispell-autobuildhash", COMPILED),
-    nothing("dictionaries-common", "update-default-ispell", COMPILED),
+    by("dictionaries-common", "/usr/share/hunspell", "dictionary-lists"),
+    by("dictionaries-common", "aspell-autobuildhash", "aspell-dictionaries"),
+    by("dictionaries-common", "ispell-autobuildhash", "ispell-dictionaries"),
+    by("dictionaries-common", "update-default-ispell", "dictionary-lists"),
     by("dictionaries-common", "update-default-wordlist", "dictionaries"),
     nothing("dovecot-core", "/usr/lib/dovecot/modules", RUNNING),
     nothing("dovecot-core", "register-dovecot-plugin", RUNNING),
@@ -107,6 +108,12 @@ pub const TABLE: &[Served] = &[
     by("systemd", "/usr/lib/systemd/catalog", "journal-catalog"),
     nothing("systemd", "/usr/lib/sysctl.d", "the machine reads the settings when it boots"),
     nothing("systemd", "libc-upgrade", UPGRADE),
+    by("tex-common", "/usr/share/doc/texlive-doc", "tex"),
+    by("tex-common", "/usr/share/texlive/texmf-dist", "tex"),
+    by("tex-common", "/usr/share/texmf", "tex"),
+    by("tex-common", "texmf-format", "tex"),
+    by("tex-common", "texmf-hyphen", "tex"),
+    by("tex-common", "texmf-map", "tex"),
     by("udev", "/lib/udev/hwdb.d", "hwdb"),
     by("udev", "/usr/lib/udev/hwdb.d", "hwdb"),
 ];
@@ -133,16 +140,6 @@ fn read(text: &str) -> Vec<Line> {
         }
     };
     text.lines().filter_map(line).collect()
-}
-
-/// The triggers that a script sets off by a constant name.
-fn set_off(script: &str) -> impl Iterator<Item = &str> {
-    let calls = script.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let calls = calls.filter_map(|line| line.split_once("dpkg-trigger").map(|(_, rest)| rest));
-    let names = calls.filter_map(|rest| rest.split_ascii_whitespace().find(|word| !word.starts_with('-')));
-    names
-        .map(|name| name.trim_matches(|c: char| matches!(c, '"' | '\'' | ';' | ')')))
-        .filter(|name| !name.contains('$'))
 }
 
 /// What the table says of a trigger that a package waits for.
@@ -210,7 +207,8 @@ pub struct Told {
     pub fate: Fate,
 }
 
-/// Every trigger that has to do with the packages of an image, by package, and what becomes of it.
+/// Every trigger that has to do with the packages of an image, by package, and what becomes of it. The members have been
+/// read.
 pub(crate) fn account(
     request: &Request,
     source: &dyn ObjectSource,
@@ -228,7 +226,8 @@ pub(crate) fn account(
     };
     let mut interests: BTreeMap<(PackageRef, String), Option<Fate>> = BTreeMap::new();
     let mut activated: BTreeMap<String, BTreeSet<PackageRef>> = BTreeMap::new();
-    for member in &request.members {
+    let of_kind = |kind| request.members.iter().filter(move |member: &&Member| member.record.relations.syntax == kind);
+    for member in of_kind(ArchiveKind::Deb) {
         for line in texts(member, &["triggers"], LIMIT)?.iter().flat_map(|text| read(text)) {
             match line {
                 Line::Activate(name) => drop(activated.entry(name).or_default().insert(member.reference())),
@@ -240,7 +239,7 @@ pub(crate) fn account(
         }
     }
     let mut told: BTreeMap<PackageRef, Vec<Told>> = BTreeMap::new();
-    for member in request.members.iter().filter(|member| member.record.relations.syntax == ArchiveKind::Rpm) {
+    for member in of_kind(ArchiveKind::Rpm) {
         for declared in texts(member, &["triggers"], LIMIT)?.iter().flat_map(|text| rpm_trigger::read(text)) {
             let served = member.triggers.get(&declared.script).and_then(rpm_trigger::served).and_then(fate);
             let by = || rpm_trigger::who(request, &declared).map_or(Fate::Still, |by| Fate::Unserved { by });
@@ -252,14 +251,9 @@ pub(crate) fn account(
     // What is set off by a script stands in the account of its command; here are the declarations.
     let declared: Vec<(String, PackageRef)> =
         activated.iter().flat_map(|(name, by)| by.iter().map(|by| (name.clone(), by.clone()))).collect();
-    // Scripts are read only where that can matter.
-    if interests.iter().any(|((_, name), served)| served.is_none() && !name.starts_with('/')) {
-        for member in &request.members {
-            for text in texts(member, &["preinst", "postinst"], 1024 * 1024)? {
-                for name in set_off(&text) {
-                    activated.entry(name.to_owned()).or_default().insert(member.reference());
-                }
-            }
+    for member in &request.members {
+        for name in member.reading.triggers.iter().chain(&member.reading.perhaps) {
+            activated.entry(name.clone()).or_default().insert(member.reference());
         }
     }
     for ((package, name), served) in &mut interests {
@@ -353,12 +347,6 @@ mod tests {
     }
 
     #[test]
-    fn a_script_sets_off_what_it_names() {
-        let script = "# dpkg-trigger no\n if x; then dpkg-trigger --no-await ldconfig; fi\ndpkg-trigger \"$1\"\ndpkg-trigger --by-package=a \"b\" || true\n";
-        assert_eq!(set_off(script).collect::<Vec<_>>(), ["ldconfig", "b"]);
-    }
-
-    #[test]
     fn every_finalizer_that_a_trigger_names_has_a_name() {
         for row in TABLE {
             if let Service::Finalizer(name) = row.service {
@@ -370,8 +358,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_text_never_panics(text in "(interest|activate-await|dpkg-trigger|[ \t\n#/a-z$\"-]){0,80}") {
-            let _ = (read(&text), set_off(&text).count());
+        fn arbitrary_text_never_panics(text in "(interest|activate-await|[ \t\n#/a-z$\"-]){0,80}") {
+            let _ = read(&text);
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Reading {
     pub unfollowed: Vec<Unfollowed>,
     /// Triggers that they activate.
     pub triggers: BTreeSet<String>,
+    /// Triggers that they may activate besides, by a way of which it is not known whether it is gone.
+    pub perhaps: BTreeSet<String>,
     /// Questions of debconf whose answers they asked for.
     pub questions: BTreeSet<String>,
 }

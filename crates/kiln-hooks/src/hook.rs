@@ -114,6 +114,7 @@ fn finish(evaluator: Evaluator<'_>, after: &dyn World) -> Reading {
         elsewhere,
         outcomes: state.outcomes,
         unfollowed: state.unfollowed.into_iter().collect(),
+        perhaps: state.perhaps.difference(&triggers).cloned().collect(),
         triggers,
         questions: state.questions,
     }

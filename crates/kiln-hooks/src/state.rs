@@ -86,6 +86,8 @@ pub(crate) struct State {
     /// Answers that the script itself gave.
     pub answers: BTreeMap<String, Value>,
     pub questions: BTreeSet<String>,
+    /// Triggers that some way sets off, whether or not it is gone.
+    pub perhaps: BTreeSet<String>,
     /// What a command reads.
     pub input: Option<Value>,
 }
@@ -106,6 +108,7 @@ impl Default for State {
             unfollowed: BTreeSet::new(),
             answers: BTreeMap::new(),
             questions: BTreeSet::new(),
+            perhaps: BTreeSet::new(),
             input: None,
         }
     }
@@ -284,6 +287,7 @@ impl State {
         self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), body.clone())));
         self.unfollowed.extend(other.unfollowed.iter().cloned());
         self.questions.extend(other.questions.iter().cloned());
+        self.perhaps.extend(other.perhaps.iter().cloned());
         for outcome in &other.outcomes {
             if !self.outcomes.contains(outcome) {
                 self.outcomes.push(outcome.clone());

@@ -2,8 +2,7 @@
 //! installed, and `/etc/dictionaries-common/words`, which `/usr/share/dict/words` leads to.
 //!
 //! The default is the one for the image's `locale`, else an English one, American before others, in the order of
-//! `dc-debconf-default-value.pl`. Dictionaries of ispell and aspell are compiled on the machine by their own programs;
-//! that is not done here, and an image that has such is told.
+//! `dc-debconf-default-value.pl`. Dictionaries of ispell and aspell are compiled by their own programs: `tool/spelling`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,12 +11,12 @@ use super::{FinalizeContext, FinalizeError, fixed};
 
 const INFO: &str = "var/lib/dictionaries-common";
 const CACHE: &str = "var/cache/dictionaries-common";
-/// What is compiled on the machine.
+/// What is compiled.
 const COMPILED: &[&str] = &["aspell", "ispell"];
 
 /// The list for the editor jed, of dictionaries of aspell and ispell.
 const JED: &str = "jed-ispell-dicts.sl";
-/// What editors are told where there is no dictionary of ispell. Where there is, its hashes are missing anyway.
+/// What editors are told where there is no dictionary of ispell.
 const EMPTY: &[(&str, &str)] = &[
     (
         "emacsen-ispell-default.el",
@@ -95,13 +94,7 @@ pub(super) fn run(context: &mut FinalizeContext<'_>) -> Result<(), FinalizeError
         context.write(&fixed(&format!("{CACHE}/{class}.db")), database(&dictionaries).as_bytes())?;
         if class == "wordlist" {
             set_default(context, &dictionaries)?;
-        } else if COMPILED.contains(&class) && !dictionaries.is_empty() {
-            let names: Vec<&str> = dictionaries.keys().map(String::as_str).collect();
-            context.warn(
-                format!("dictionaries of {class} are not compiled: {}", names.join(", ")),
-                Some(format!("on the machine, `{class}-autobuildhash` compiles them")),
-            );
-        } else if class == "ispell" {
+        } else if class == "ispell" && dictionaries.is_empty() {
             // Programs expect it, empty where there is no dictionary.
             context.write(&fixed("etc/dictionaries-common/ispell-default"), b"")?;
         }

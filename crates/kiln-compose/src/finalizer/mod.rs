@@ -211,7 +211,7 @@ pub const TABLE: &[Finalizer] = &[
     Finalizer {
         name: "dictionaries",
         summary: "The default word list and the databases of dictionaries, as `update-default-wordlist` leaves them where \
-                  dictionaries-common is. Dictionaries of ispell and aspell are not compiled: the image is warned.",
+                  dictionaries-common is. Compiling them is the work of `aspell-dictionaries` and `ispell-dictionaries`.",
         reads: &["/var/lib/dictionaries-common/*/*", "the image's locale"],
         writes: &["/etc/dictionaries-common/*", "/usr/share/dict/words", "/var/cache/dictionaries-common/*"],
         run: dictionaries::run,
@@ -296,6 +296,10 @@ pub const TABLE: &[Finalizer] = &[
     tool::DESKTOP,
     tool::MAN,
     tool::PYTHON,
+    tool::ASPELL,
+    tool::ISPELL,
+    tool::LISTS,
+    tool::TEX,
     Finalizer {
         name: "dpkg-status",
         summary: "The list of Debian packages in the image, for vulnerability scanners and `dpkg-query`, whether or not \

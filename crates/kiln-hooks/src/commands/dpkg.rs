@@ -192,6 +192,7 @@ pub(super) fn trigger(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     }
     for name in options.operands {
         let name = name.to_owned();
+        evaluator.state.perhaps.insert(name.clone());
         evaluator.effect(Became::Trigger(name.clone()), |effects| {
             effects.triggers.insert(name);
         });

@@ -9,6 +9,7 @@ static TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/journalctl",
     inputs: &["/usr/lib/systemd/catalog/*.catalog"],
+    runs: &[],
     support: &[],
     folders: &["/var/lib/systemd/catalog"],
     writes: &["/var/lib/systemd/catalog/database"],

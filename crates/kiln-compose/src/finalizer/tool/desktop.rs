@@ -9,6 +9,7 @@ static TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/update-desktop-database",
     inputs: &["/usr/share/applications/**"],
+    runs: &[],
     support: &[],
     folders: &["/usr/share/applications"],
     writes: &["/usr/share/applications/mimeinfo.cache"],

@@ -12,6 +12,7 @@ static TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/fc-cache",
     inputs: &["/usr/share/fonts/**", "/usr/local/share/fonts", "/usr/local/share/fonts/**"],
+    runs: &[],
     support: &["/etc/fonts/**", "/usr/share/fontconfig/**", "/usr/share/xml/fontconfig/**"],
     folders: &["/var/cache/fontconfig"],
     writes: &["/var/cache/fontconfig/*"],

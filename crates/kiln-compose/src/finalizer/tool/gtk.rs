@@ -10,6 +10,7 @@ static LOADERS_TOOL: Tool = Tool {
     program: "/usr/lib/{multiarch}/gdk-pixbuf-2.0/gdk-pixbuf-query-loaders",
     inputs: &["/usr/lib/{multiarch}/gdk-pixbuf-2.0/2.10.0/loaders/*.so"],
     // It tells types of files by the MIME database, which is not needed to list the loaders.
+    runs: &[],
     support: &[],
     folders: &["/usr/lib/{multiarch}/gdk-pixbuf-2.0/2.10.0"],
     writes: &["/usr/lib/{multiarch}/gdk-pixbuf-2.0/2.10.0/loaders.cache"],
@@ -30,6 +31,7 @@ static IMMODULES_TOOL: Tool = Tool {
     version: 1,
     program: "/usr/lib/{multiarch}/libgtk-3-0t64/gtk-query-immodules-3.0",
     inputs: &["/usr/lib/{multiarch}/gtk-3.0/3.0.0/immodules/*.so"],
+    runs: &[],
     support: &[],
     folders: &["/usr/lib/{multiarch}/gtk-3.0/3.0.0"],
     writes: &["/usr/lib/{multiarch}/gtk-3.0/3.0.0/immodules.cache"],
@@ -45,6 +47,7 @@ static ICONS_TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/gtk-update-icon-cache",
     inputs: &["/usr/share/icons/*/**"],
+    runs: &[],
     support: &[],
     folders: &["/usr/share/icons/*"],
     writes: &["/usr/share/icons/*/icon-theme.cache"],

@@ -9,6 +9,7 @@ static TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/systemd-hwdb",
     inputs: &["/usr/lib/udev/hwdb.d/*.hwdb"],
+    runs: &[],
     support: &[],
     folders: &["/usr/lib/udev"],
     writes: &["/usr/lib/udev/hwdb.bin"],

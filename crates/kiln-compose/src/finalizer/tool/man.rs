@@ -9,6 +9,7 @@ static TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/mandb",
     inputs: &["/usr/share/man/**", "/usr/local/share/man/**", "/usr/local/man/**"],
+    runs: &[],
     support: &["/etc/manpath.config", "/usr/lib/{multiarch}/gconv/**", "/usr/libexec/man-db/*"],
     folders: &["/var/cache/man"],
     writes: &["/var/cache/man", "/var/cache/man/**"],

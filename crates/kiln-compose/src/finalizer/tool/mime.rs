@@ -9,6 +9,7 @@ static TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/update-mime-database",
     inputs: &["/usr/share/mime/packages/*.xml"],
+    runs: &[],
     support: &[],
     folders: &["/usr/share/mime"],
     writes: &["/usr/share/mime/**"],

@@ -21,6 +21,8 @@ mod modules;
 mod pattern;
 mod projection;
 mod python;
+mod spelling;
+mod tex;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -46,6 +48,8 @@ pub(super) use mime::FINALIZER as MIME;
 pub(super) use modules::FINALIZER as MODULES;
 pub use projection::difference;
 pub(super) use python::FINALIZER as PYTHON;
+pub(super) use spelling::{ASPELL, ISPELL, LISTS};
+pub(super) use tex::FINALIZER as TEX;
 
 /// A run of a tool: everything that can influence what comes of it.
 #[derive(Debug, Clone)]
@@ -147,6 +151,8 @@ pub(super) struct Tool {
     pub program: &'static str,
     /// Patterns of what it derives from. Where nothing matches there is nothing to derive.
     pub inputs: &'static [&'static str],
+    /// Patterns of the other programs that it runs, each with what it needs to start.
+    pub runs: &'static [&'static str],
     /// Patterns of what else it opens: configuration, modules.
     pub support: &'static [&'static str],
     /// Patterns of directories that it writes in; one without a wildcard is made where it is missing.
@@ -266,6 +272,11 @@ pub(super) fn derive(tool: &'static Tool, context: &mut FinalizeContext<'_>) -> 
         return Ok(());
     };
     projection.program(&program)?;
+    for pattern in tool.runs {
+        for (path, _) in pattern::select(&context.work.tree, &expand(pattern)) {
+            projection.program(&path)?;
+        }
+    }
     for pattern in tool.support.iter().chain([&LOCALE]) {
         projection.select(&expand(pattern))?;
     }

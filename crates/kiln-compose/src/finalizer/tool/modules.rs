@@ -14,6 +14,7 @@ static TOOL: Tool = Tool {
         "/usr/lib/modules/*/**/*.ko.zst",
         "/usr/lib/modules/*/**/*.ko.gz",
     ],
+    runs: &[],
     support: &[
         "/usr/lib/modules/*/modules.order",
         "/usr/lib/modules/*/modules.builtin",

@@ -21,6 +21,7 @@ static TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/python3.*",
     inputs: &["/usr/lib/python3.*/**/*.py", "/usr/lib/python3/dist-packages/**/*.py"],
+    runs: &[],
     support: &[],
     folders: &["/usr/lib/python3.*", "/usr/lib/python3/dist-packages"],
     writes: &["/usr/**/__pycache__", "/usr/**/__pycache__/*.pyc", "/etc/**/__pycache__", "/etc/**/__pycache__/*.pyc"],
