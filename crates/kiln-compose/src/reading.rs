@@ -115,8 +115,7 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
             declared
         }
         (_, Some(rule)) if rule.adds => {
-            let mut declared = read.facts.clone();
-            declared.overlay(own);
+            let mut declared = hooked(&read.facts, own);
             declared.overlay(rule.facts.clone());
             declared
         }
@@ -138,13 +137,31 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
             declared.overlay(rule.facts.clone());
             declared
         }
-        _ => {
-            let mut declared = read.facts.clone();
-            declared.overlay(own);
-            declared
-        }
+        _ => hooked(&read.facts, own),
     };
     Ok(())
+}
+
+/// What a package is with what its hooks declare. Of one path they may change the owner and leave the mode that the package
+/// ships.
+fn hooked(read: &Facts, own: Facts) -> Facts {
+    let mut declared = read.clone();
+    declared.overlay(own);
+    for (path, changed) in &read.permissions {
+        let permission = declared.permissions.entry(path.clone()).or_default();
+        for (ours, theirs) in
+            [(&mut permission.owner, &changed.owner), (&mut permission.group, &changed.group)]
+        {
+            if theirs.is_some() {
+                ours.clone_from(theirs);
+            }
+        }
+        permission.mode = changed.mode.or(permission.mode);
+        if !changed.capabilities.is_empty() {
+            permission.capabilities.clone_from(&changed.capabilities);
+        }
+    }
+    declared
 }
 
 fn text(image: &Image<'_>, member: &Member, name: &str) -> Result<Option<String>, ObjectError> {
@@ -281,7 +298,10 @@ impl World for Image<'_> {
     }
 
     fn mode(&self, path: &TreePath) -> Option<u16> {
-        self.at(path, true).map(|entry| entry.meta().mode)
+        let in_tree = self.at(path, true)?.meta().mode;
+        // A tree has the usual modes alone; what else a package ships is a fact of it.
+        let shipped = |member: &Member| member.record.facts.permissions.get(path)?.mode;
+        Some(self.members.iter().find_map(shipped).map_or(in_tree, kiln_model::facts::Mode::bits))
     }
 
     fn names(&self, path: &TreePath) -> Vec<String> {

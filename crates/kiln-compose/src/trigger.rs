@@ -55,6 +55,11 @@ pub const TABLE: &[Served] = &[
     by("ca-certificates", "update-ca-certificates-fresh", "ca-certificates"),
     by("ca-certificates-java", "update-ca-certificates-java", "java-keystore"),
     by("ca-certificates-java", "update-ca-certificates-java-fresh", "java-keystore"),
+    nothing(
+        "cups",
+        "/usr/share/cups/ppd-updaters",
+        "brings the descriptions of printers that are set up up to date; a fresh system has none",
+    ),
     nothing("dbus", "/etc/dbus-1/system.d", RUNNING),
     nothing("dbus", "/usr/share/dbus-1/system-services", RUNNING),
     nothing("dbus", "/usr/share/dbus-1/system.d", RUNNING),

@@ -295,3 +295,22 @@ fn a_trigger_that_nothing_stands_for_is_told_once_it_counts() {
     request.hooks.insert("debian:gadgets".parse().unwrap(), fixture::accepted("they are not used"));
     assert_eq!(composed(&request, &objects).warnings, []);
 }
+
+#[test]
+fn a_trigger_that_a_script_sets_off_counts_as_the_script_is_read() {
+    let objects = MemoryObjects::default();
+    let warnings = |script: &str| {
+        let gadgets = waiting(&objects, "gadgets", "interest gadgets-changed\n", &[]);
+        let script = format!("#!/bin/sh\nset -e\n{script}\n");
+        let other = fixture::hook(member(&objects, "other", &[]), &objects, "postinst", &script);
+        let mut request = request(vec![gadgets, other]);
+        let said = kiln_compose::Said { by: kiln_compose::Sayer::Project, ..fixture::accepted("a test") };
+        request.hooks.insert("debian:other".parse().unwrap(), said);
+        composed(&request, &objects).warnings.len()
+    };
+    assert_eq!(warnings("name=gadgets; dpkg-trigger --no-await $name-changed"), 1);
+    // Also by a way of which it is not known whether it is gone.
+    assert_eq!(warnings("if [ -e /proc/x ]; then dpkg-trigger gadgets-changed; fi"), 1);
+    assert_eq!(warnings("if [ \"$1\" = triggered ]; then dpkg-trigger gadgets-changed; fi"), 0, "not at installation");
+    assert_eq!(warnings("echo dpkg-trigger gadgets-changed"), 0);
+}

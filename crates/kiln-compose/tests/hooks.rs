@@ -230,3 +230,19 @@ fn an_answer_of_the_image_takes_the_place_of_the_default() {
     elsewhere.members = vec![member(&objects, "b", &[])];
     assert!(refused(&elsewhere, &objects).0.contains("`debian:a` is not in the image"));
 }
+
+#[test]
+fn a_hook_that_gives_a_path_away_leaves_it_the_mode_that_the_package_ships() {
+    let objects = MemoryObjects::default();
+    let files = [("/etc/a.conf", "a"), ("/usr/bin/a", "#!a"), ("/etc/b/", "")];
+    let shipped = r#"{ "permissions": { "/etc/a.conf": { "mode": "0640" }, "/usr/bin/a": { "mode": "0744" } } }"#;
+    let script = "#!/bin/sh\nset -e\naddgroup --system g\nchgrp g /etc/a.conf\nln /usr/bin/a /etc/b/a\ncp /usr/bin/a /etc/b/c\n\
+                  chmod o+x /usr/bin/a\n";
+    let a = hook(fixture::declare(member(&objects, "a", &files), shipped), &objects, "postinst", script);
+    let tree = composed(&request(vec![a]), &objects).tree;
+    let meta = |at: &str| tree.get(&path(at)).unwrap().meta().clone();
+    assert_eq!(meta("/etc/a.conf").mode, 0o640);
+    assert_ne!(meta("/etc/a.conf").gid, 0, "and it is the group's");
+    assert_eq!((meta("/etc/b/a").mode, meta("/etc/b/c").mode), (0o744, 0o744));
+    assert_eq!(meta("/usr/bin/a").mode, 0o745, "what is changed is the mode that is shipped");
+}

@@ -266,3 +266,114 @@ fn the_hardware_database_may_not_be_written_to() {
     let composition = with(&request(vec![udev]), &objects, &tools).unwrap_or_else(|error| panic!("{}", chain(&error)));
     assert_eq!(composition.tree.get(&path("/usr/lib/udev/hwdb.bin")).unwrap().meta().mode, 0o444);
 }
+
+/// The only request of a name.
+fn one(requests: &[ToolRequest], name: &str) -> ToolRequest {
+    let found: Vec<&ToolRequest> = requests.iter().filter(|request| request.name == name).collect();
+    assert_eq!(found.len(), 1, "{name}");
+    found[0].clone()
+}
+
+const ASPELL: &[(&str, &str)] = &[
+    ("/usr/bin/aspell", "#!/none\n"),
+    ("/usr/bin/gzip", "#!/none\n"),
+    ("/usr/bin/prezip-bin", "#!/usr/bin/sh\n"),
+    SHELL,
+    ("/usr/sbin/aspell-autobuildhash", "#!/none\n"),
+    ("/usr/share/aspell/aspell.compat", "0.60\n"),
+    ("/usr/share/aspell/en.contents", "# all\nen-common\nen-gone\n"),
+    ("/usr/share/aspell/en-common.cwl.gz", "words"),
+    ("/usr/share/aspell/gl.wl.gz", "words"),
+    ("/usr/lib/aspell/en-common.rws", "-> /var/lib/aspell/en-common.rws"),
+    ("/var/lib/aspell/en.compat", ""),
+    ("/var/lib/aspell/gl.compat", ""),
+];
+
+#[test]
+fn dictionaries_are_compiled_that_ask_for_it_with_all_that_is_needed() {
+    let objects = MemoryObjects::default();
+    let request = one(&asked(vec![member(&objects, "a", ASPELL)], &objects), "aspell-dictionaries");
+    assert_eq!(request.commands.len(), 2);
+    let english = &request.commands[0][3];
+    for part in [
+        "gzip -dc /usr/share/aspell/en-common.cwl.gz > /tmp/prefixed\nprezip-bin -d < /tmp/prefixed > /tmp/words\n",
+        "--lang=en create master /var/lib/aspell/en-common.rws < /tmp/words",
+        "printf '%s\\n' /usr/lib/aspell/en-common.rws /var/lib/aspell/en-common.rws > /var/lib/aspell/en.remove",
+    ] {
+        assert!(english.contains(part), "{part} in {english}");
+    }
+    assert!(!english.contains("en-gone") && request.commands[1][3].contains("gzip -dc /usr/share/aspell/gl.wl.gz > /tmp/words\naspell"));
+    let shown = names(&request.root);
+    for needed in ["/usr/bin/gzip", "/usr/bin/prezip-bin", SHELL.0, "/usr/share/aspell/gl.wl.gz"] {
+        assert!(shown.contains(&needed.to_owned()), "{needed} in {shown:?}");
+    }
+    // A program that it runs is part of what comes of it.
+    let mut other = ASPELL.to_vec();
+    other[2].1 = "#!/usr/bin/sh\n# other\n";
+    let moved = one(&asked(vec![member(&objects, "a", &other)], &objects), "aspell-dictionaries");
+    assert_ne!(moved.key(), request.key());
+    let ready: Vec<(&str, &str)> = ASPELL.iter().filter(|(path, _)| !path.ends_with(".compat")).copied().collect();
+    assert!(asked(vec![member(&objects, "a", &ready)], &objects).is_empty(), "they are compiled already");
+}
+
+#[test]
+fn a_dictionary_of_ispell_needs_its_affixes_and_its_words() {
+    let objects = MemoryObjects::default();
+    let all = [
+        ("/usr/bin/buildhash", "#!/none\n"),
+        ("/usr/sbin/ispell-autobuildhash", "#!/none\n"),
+        ("/var/lib/ispell/british.compat", ""),
+        ("/usr/lib/ispell/british.aff", "affixes"),
+        ("/usr/share/ispell/british.mwl.gz", "words"),
+    ];
+    let request = one(&asked(vec![member(&objects, "a", &all)], &objects), "ispell-dictionaries");
+    let line = &request.commands[0][3];
+    assert!(line.contains("buildhash -s /tmp/british.mwl /usr/lib/ispell/british.aff /var/lib/ispell/british.hash"), "{line}");
+    assert!(asked(vec![member(&objects, "a", &all[..4])], &objects).is_empty());
+}
+
+#[test]
+fn what_tex_makes_may_lie_in_its_own_folders_only_and_moves_with_its_files() {
+    let objects = MemoryObjects::default();
+    let all = [
+        ("/usr/sbin/update-texmf", "#!/usr/bin/sh\n"),
+        SHELL,
+        ("/usr/bin/pdftex", "#!/none\n"),
+        ("/etc/texmf/texmf.d/00debian.cnf", "a"),
+        ("/usr/share/texlive/texmf-dist/tex/a.tex", "a"),
+    ];
+    let request = one(&asked(vec![member(&objects, "tex", &all)], &objects), "tex");
+    assert_eq!(request.writable, [path("/etc/texmf/web2c"), path("/var/lib/texmf")]);
+    assert!(names(&request.root).contains(&"/usr/bin/pdftex".to_owned()));
+    for index in [0, 2, 3, 4] {
+        let mut changed = all;
+        changed[index].1 = "#!/usr/bin/sh\nchanged\n";
+        let moved = one(&asked(vec![member(&objects, "tex", &changed)], &objects), "tex");
+        assert_ne!(moved.key(), request.key(), "{}", all[index].0);
+    }
+    let tools = StandIn::writing(&objects, &[("/var/lib/texmf/ls-R", "files"), ("/etc/texmf/web2c/texmf.cnf", "all")]);
+    let composition = with(&fixture::request(vec![member(&objects, "tex", &all)]), &objects, &tools).unwrap();
+    assert_eq!(text(&composition, &objects, "/etc/texmf/web2c/texmf.cnf"), "all");
+    let tools = StandIn::writing(&objects, &[("/etc/texmf/updmap.d/a", "")]);
+    assert!(with(&fixture::request(vec![member(&objects, "tex", &all)]), &objects, &tools).is_err());
+}
+
+#[test]
+fn indexes_of_fonts_are_made_for_the_folders_that_hooks_name() {
+    let objects = MemoryObjects::default();
+    let files = [
+        ("/usr/sbin/update-fonts-dir", "#!/usr/bin/sh\n"),
+        SHELL,
+        ("/usr/bin/mkfontscale", "#!/none\n"),
+        ("/usr/share/fonts/X11/misc/a.pcf.gz", "font"),
+    ];
+    let script = "#!/bin/sh\nif [ \"$1\" = configure ]; then\n\
+                  \tupdate-fonts-dir --x11r7-layout misc;update-fonts-alias --include /etc/X11/fonts/misc/a.alias misc\n\
+                  \tupdate-fonts-scale $OTHER\nfi\n";
+    let fonts = fixture::hook(member(&objects, "xfonts", &files), &objects, "postinst", script);
+    let request = one(&asked(vec![fonts], &objects), "x-fonts");
+    let line = &request.commands[0][3];
+    let wanted = "update-fonts-dir --x11r7-layout misc\nupdate-fonts-alias --include /etc/X11/fonts/misc/a.alias misc";
+    assert_eq!(line, wanted);
+    assert!(asked(vec![member(&objects, "xfonts", &files)], &objects).is_empty(), "nobody asks for it");
+}

@@ -316,6 +316,27 @@ fn what_does_not_last_may_go_either_way() {
 }
 
 #[test]
+fn backslashes_between_backquotes_are_taken_away_once() {
+    let reading = followed("v=`echo 'a.b' | sed 's/\\\\./-/'`; touch /etc/$v\nw=\"`echo \\\"x\\\"`\"; touch /etc/$w");
+    let files: Vec<String> = reading.facts.files.keys().map(ToString::to_string).collect();
+    assert_eq!(files, ["/etc/a-b", "/etc/x"]);
+}
+
+#[test]
+fn what_every_machine_answers_alike_is_known() {
+    let reading = followed(
+        "touch /etc/$(uname -s)-$(uname -m)\nadduser --system p; chsh -s /bin/sh p\nmkdir --parent /var/lib/p/q\n\
+         printf 'a\\nb c\\n' | xargs -I{} touch '/etc/x {}'",
+    );
+    assert!(reading.facts.files.contains_key(&path("/etc/Linux-x86_64")));
+    assert!(reading.facts.files.contains_key(&path("/etc/x b c")), "{reading:?}");
+    assert!(reading.facts.directories.contains_key(&path("/var/lib/p/q")));
+    let user = &reading.facts.users[&"p".parse::<kiln_model::name::AccountName>().unwrap()];
+    assert_eq!(user.shell, Some(path("/bin/sh")));
+    assert!(!postinst("touch /etc/$(uname -r)", &Table::default()).unfollowed.is_empty());
+}
+
+#[test]
 fn a_file_that_is_what_the_package_ships_is_not_changed() {
     let world = Table::with(&[("/usr/share/p/conf", "a=1\n"), ("/etc/p.conf", "a=1\n"), ("/etc/q.conf", "a=2\n")]);
     assert_eq!(postinst("ucf --three-way /usr/share/p/conf /etc/p.conf", &world).unfollowed, []);

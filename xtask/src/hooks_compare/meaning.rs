@@ -72,6 +72,8 @@ pub enum Meaning {
     FontCache,
     /// Lines that are no comments.
     Uncommented,
+    /// The directory of Info manuals: its sections in their order, each a set of lines.
+    InfoDirectory,
 }
 
 impl Meaning {
@@ -90,6 +92,7 @@ impl Meaning {
             "keystore" => Self::Keystore,
             "font cache" => Self::FontCache,
             "no comments" => Self::Uncommented,
+            "info directory" => Self::InfoDirectory,
             _ => return None,
         })
     }
@@ -116,6 +119,9 @@ impl Meaning {
             Self::TrailingBlanks => {
                 lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1))
             }
+            Self::InfoDirectory => {
+                lines.split_mut(String::is_empty).for_each(<[String]>::sort);
+            }
             Self::Uncommented => lines.retain(|line| !line.starts_with('#')),
             _ => lines.sort(),
         }
@@ -132,6 +138,11 @@ impl Meaning {
             (Self::Passwd, 7..) => {
                 fields[2] = id(&fields[2], &|_| "-".to_owned());
                 fields[3] = id(&fields[3], &|group| accounts.group(group));
+                // `/home/a/` names the same directory as `/home/a`.
+                if fields[5].len() > 1 {
+                    let length = fields[5].trim_end_matches('/').len().max(1);
+                    fields[5].truncate(length);
+                }
             }
             (Self::Group, 4..) => {
                 fields[2] = id(&fields[2], &|_| "-".to_owned());
@@ -234,6 +245,20 @@ mod tests {
         assert!(!same(Meaning::TrailingBlanks, ("x\n\ny\n", ""), ("x\ny\n", "")));
         assert!(same(Meaning::Uncommented, ("# one\nx\ny", ""), ("# two\n# three\nx\ny\n", "")));
         assert!(!same(Meaning::Uncommented, ("x\ny", ""), ("y\nx", "")));
+    }
+
+    #[test]
+    fn entries_of_an_info_directory_stay_in_their_section() {
+        assert!(same(Meaning::InfoDirectory, ("A\n* x: x.\n* y: y.\n\nB\n* z: z.", ""), ("A\n* y: y.\n* x: x.\n\nB\n* z: z.", "")));
+        assert!(!same(Meaning::InfoDirectory, ("A\n* x: x.\n\nB\n* z: z.", ""), ("A\n* z: z.\n\nB\n* x: x.", "")));
+    }
+
+    #[test]
+    fn the_home_of_a_user_is_the_same_with_a_slash_at_its_end() {
+        let line = |home: &str| format!("a:x:1:1::{home}:/bin/sh");
+        assert!(same(Meaning::Passwd, (&line("/var/lib/a/"), ""), (&line("/var/lib/a"), "")));
+        assert!(!same(Meaning::Passwd, (&line("/"), ""), (&line("/var"), "")));
+        assert!(same(Meaning::Passwd, (&line("/"), ""), (&line("/"), "")));
     }
 
     #[test]

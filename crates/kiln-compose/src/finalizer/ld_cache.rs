@@ -86,6 +86,12 @@ fn is_library_name(name: &str) -> bool {
     (library || name == "ld.so" || name.starts_with("ld64.so.")) && !ignored
 }
 
+/// Is a link in the cache under its own name? It is when that is the soname or the `.so` that the linker takes; any other
+/// link stands for the library, as a file of another name would.
+fn is_its_own(link: &str, soname: &str) -> bool {
+    link == soname || (link.ends_with(".so") && soname.starts_with(link))
+}
+
 struct Found {
     name: String,
     is_link: bool,
@@ -106,7 +112,7 @@ fn scan(
             continue;
         }
         let path = place.join(name).unwrap_or_default();
-        let Some((real, Some(Entry::File(file)))) = tree.resolve(&path) else {
+        let Some((_, Some(Entry::File(file)))) = tree.resolve(&path) else {
             continue;
         };
         let asked = context.knowledge.with(file, |kind| match kind {
@@ -117,11 +123,8 @@ fn scan(
             continue;
         };
         let soname = soname.unwrap_or_else(|| name.to_owned());
-        // A link is a mere alias when it leads to its own soname or is the `.so` that the linker takes; any other link
-        // stands for the library.
-        let real_name = real.file_name().unwrap_or_default();
-        let alias = real_name == soname || (real_name.ends_with(".so") && soname.starts_with(real_name));
-        let is_link = matches!(entry, Entry::Symlink(_)) && alias;
+        let is_link = matches!(entry, Entry::Symlink(_)) && is_its_own(name, &soname);
+        let soname = if is_link { name.to_owned() } else { soname };
         let found = Found { name: name.to_owned(), is_link };
         match best.get_mut(&(soname.clone(), flags)) {
             None => {
@@ -277,6 +280,12 @@ mod tests {
         assert!(compare("lib1", "liba").is_gt(), "a digit is greater than any letter");
         assert!(compare("libz.so.1", "libz.so.1").is_eq());
         assert!(compare("lib99999999999999999999", "lib1").is_ne(), "long numbers wrap, they do not panic");
+    }
+
+    #[test]
+    fn the_linkers_link_is_in_the_cache_by_its_own_name() {
+        assert!(is_its_own("libz.so.1", "libz.so.1") && is_its_own("libz.so", "libz.so.1"));
+        assert!(!is_its_own("libz.so.1.3.1", "libz.so.1") && !is_its_own("liby.so", "libz.so.1"));
     }
 
     #[test]

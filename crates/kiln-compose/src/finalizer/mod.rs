@@ -300,6 +300,7 @@ pub const TABLE: &[Finalizer] = &[
     tool::ISPELL,
     tool::LISTS,
     tool::TEX,
+    tool::X_FONTS,
     Finalizer {
         name: "dpkg-status",
         summary: "The list of Debian packages in the image, for vulnerability scanners and `dpkg-query`, whether or not \

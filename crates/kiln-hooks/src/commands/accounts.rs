@@ -253,6 +253,18 @@ pub(super) fn usermod(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     Done::quietly()
 }
 
+/// `chsh -s SHELL USER`.
+pub(super) fn chsh(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, &["-s=", "--shell="])?;
+    let (Some(shell), [user]) = (options.get(&["-s", "--shell"]), &options.operands[..]) else {
+        return stuck("this use of `chsh` is not followed");
+    };
+    let (user, shell) = (name(user)?, path(shell)?);
+    evaluator.effect(Became::Fact("user", user.to_string()), |effects| effects.user(user).shell = Some(shell));
+    Done::quietly()
+}
+
 /// `gpasswd -a USER GROUP`.
 pub(super) fn gpasswd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     match call.arguments.known()?[..] {

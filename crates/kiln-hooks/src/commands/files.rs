@@ -176,7 +176,11 @@ fn source(evaluator: &Evaluator<'_>, from: &str) -> Result<Option<Made>, Stuck> 
         return Ok(Some(Made::new(made.kind.clone())));
     }
     match evaluator.seen(from, true) {
-        Some(Seen::File { .. }) => Ok(Some(Made::new(MadeKind::Copy(path)))),
+        // A copy has the mode of the file.
+        Some(Seen::File { .. }) => {
+            let mode = evaluator.world.mode(&path).filter(|mode| !matches!(mode, 0o644 | 0o755)).map(Mode::new);
+            Ok(Some(Made { mode, ..Made::new(MadeKind::Copy(path)) }))
+        }
         Some(_) if from == "/dev/null" => Ok(Some(Made::new(MadeKind::Text(String::new())))),
         None if from == "/dev/null" => Ok(Some(Made::new(MadeKind::Text(String::new())))),
         None => Ok(None),
@@ -297,7 +301,10 @@ pub(super) fn cp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
             copy_directory(evaluator, from, &target, 0)?;
             continue;
         }
-        let Some(made) = source(evaluator, from)? else { return fails() };
+        let Some(mut made) = source(evaluator, from)? else { return fails() };
+        if !options.has(&["-a", "-p", "--archive", "--preserve"]) {
+            made.mode = made.mode.map(|mode| Mode::new(mode.bits() & 0o777 & !evaluator.state.umask));
+        }
         let target = place(evaluator, &target)?;
         copy(evaluator, &target, made)?;
     }

@@ -76,7 +76,11 @@ const TABLE: &[(&[&str], Why)] = &[
         &["mktexlsr", "texhash", "updmap-sys", "fmtutil-sys", "update-texmf", "update-updmap", "update-fmtutil"],
         Finalizer("tex"),
     ),
-    (&["update-language", "update-texmf-config", "tl-paper"], Finalizer("tex")),
+    (&["update-language", "tl-paper"], Finalizer("tex")),
+    (&["aspell-autobuildhash", "update-dictcommon-aspell"], Finalizer("aspell-dictionaries")),
+    (&["ispell-autobuildhash"], Finalizer("ispell-dictionaries")),
+    (&["update-dictcommon-hunspell"], Finalizer("dictionary-lists")),
+    (&["update-fonts-alias", "update-fonts-dir", "update-fonts-scale"], Finalizer("x-fonts")),
 ];
 
 fn row(name: &str) -> Option<&'static Why> {

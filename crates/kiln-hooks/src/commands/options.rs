@@ -25,6 +25,12 @@ impl<'a> Options<'a> {
                 let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
                 let found =
                     known.iter().find(|known| known.strip_prefix("--").map(|k| k.trim_end_matches('=')) == Some(name));
+                // A name may be cut short where only one begins like that.
+                let begins = |known: &&&str| known.strip_prefix("--").is_some_and(|known| known.starts_with(name));
+                let found = found.or_else(|| {
+                    let mut longer = known.iter().filter(begins);
+                    longer.next().filter(|_| longer.next().is_none())
+                });
                 let Some(found) = found else { return stuck(format!("its option `{word}` is not followed")) };
                 let value = match (found.ends_with('='), value) {
                     (true, Some(value)) => value,

@@ -423,6 +423,22 @@ pub(super) fn readlink(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcom
     }
 }
 
+/// `uname`, for what is the same on every machine that the image runs on.
+pub(super) fn uname(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let machine = match evaluator.world.architecture() {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        _ => return Done::unknown("the machine is not known"),
+    };
+    match words[..] {
+        [] | ["-s"] => Done::prints("Linux\n"),
+        ["-m"] => Done::prints(format!("{machine}\n")),
+        ["-o"] => Done::prints("GNU/Linux\n"),
+        _ => Done::unknown("what `uname` says of the running kernel is not known"),
+    }
+}
+
 /// `paperconf`: the paper that `/etc/papersize` names, or A4, as libpaper has it for Debian.
 pub(super) fn paperconf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     if !call.arguments.0.is_empty() {

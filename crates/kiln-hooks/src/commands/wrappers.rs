@@ -104,6 +104,7 @@ fn owned_by(
 pub(super) fn xargs(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let (mut rest, mut only_if_any, mut each, mut zero) = (words.as_slice(), false, false, false);
+    let mut place = None;
     while let [word, more @ ..] = rest {
         match *word {
             "-r" | "--no-run-if-empty" => only_if_any = true,
@@ -115,6 +116,12 @@ pub(super) fn xargs(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
                 continue;
             }
             "-0r" | "-r0" => (only_if_any, zero) = (true, true),
+            "-I" => {
+                place = more.first().copied();
+                rest = more.get(1..).unwrap_or_default();
+                continue;
+            }
+            word if word.starts_with("-I") => place = Some(&word[2..]),
             word if word.starts_with('-') => return stuck(format!("`xargs {word}` is not followed")),
             _ => break,
         }
@@ -136,6 +143,15 @@ pub(super) fn xargs(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     };
     if given.is_empty() && (only_if_any || each) {
         return Done::quietly();
+    }
+    if let Some(place) = place {
+        // Each line is put where the mark stands.
+        let mut output = Value::empty();
+        for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty()) {
+            let words: Vec<Value> = rest.iter().map(|word| Value::from(word.replace(place, line))).collect();
+            output.push(&run(evaluator, &words)?.output);
+        }
+        return Ok(Done { status: evaluator.state.status.clone(), output });
     }
     let fixed: Vec<Value> = rest.iter().map(|word| Value::from(*word)).collect();
     let mut output = Value::empty();

@@ -223,7 +223,7 @@ impl Evaluator<'_> {
                 WordPiece::ParameterExpansion(expression) => expanded(self.parameter(expression)),
                 WordPiece::CommandSubstitution(text) => expanded(self.substituted(text)),
                 WordPiece::BackquotedCommandSubstitution(text) => {
-                    expanded(self.substituted(&text.replace("\\`", "`").replace("\\$", "$")))
+                    expanded(self.substituted(&within_backquotes(text, quoted)))
                 }
                 WordPiece::ArithmeticExpression(expression) => {
                     let text = self.text_of(&expression.value);
@@ -378,6 +378,22 @@ impl Evaluator<'_> {
     pub fn seen(&self, path: &str, follow: bool) -> Option<Seen> {
         paths::seen(self.world, &self.state.effects, &paths::absolute(&self.state.directory, path), follow)
     }
+}
+
+/// A command between backquotes, in which a backslash before `$`, a backquote or a backslash is taken away; within double
+/// quotes also one before a double quote (POSIX, 2.6.3).
+fn within_backquotes(text: &str, quoted: bool) -> String {
+    let mut command = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let next = characters.peek().copied();
+        if c == '\\' && (matches!(next, Some('$' | '`' | '\\')) || (quoted && next == Some('"'))) {
+            command.extend(characters.next());
+        } else {
+            command.push(c);
+        }
+    }
+    command
 }
 
 #[derive(Clone, Copy)]

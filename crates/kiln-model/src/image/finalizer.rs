@@ -59,6 +59,7 @@ impl FinalizerName {
         "time-zone",
         "tmpfiles",
         "tmpfiles.d",
+        "x-fonts",
         "xml-catalogs",
     ];
 

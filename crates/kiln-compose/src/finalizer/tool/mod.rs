@@ -23,6 +23,7 @@ mod projection;
 mod python;
 mod spelling;
 mod tex;
+mod x_fonts;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -50,6 +51,7 @@ pub use projection::difference;
 pub(super) use python::FINALIZER as PYTHON;
 pub(super) use spelling::{ASPELL, ISPELL, LISTS};
 pub(super) use tex::FINALIZER as TEX;
+pub(super) use x_fonts::FINALIZER as X_FONTS;
 
 /// A run of a tool: everything that can influence what comes of it.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ static ASPELL_TOOL: Tool = Tool {
     version: 1,
     program: "/usr/bin/aspell",
     inputs: &["/var/lib/aspell/*", "/usr/share/aspell/*", "/usr/lib/aspell/**"],
-    runs: &["/usr/bin/sh", "/usr/bin/gzip", "/usr/bin/precat", "/usr/bin/prezip*", "/usr/bin/cat", "/usr/bin/cp"],
+    runs: &["/usr/bin/sh", "/usr/bin/gzip", "/usr/bin/prezip-bin", "/usr/bin/cp"],
     support: &["/etc/aspell.conf", "/usr/lib/{multiarch}/aspell*/**"],
     folders: &["/var/lib/aspell"],
     writes: &["/var/lib/aspell", "/var/lib/aspell/*.rws", "/var/lib/aspell/*.compat", "/var/lib/aspell/*.remove"],
@@ -55,9 +55,12 @@ static LISTS_TOOL: Tool = Tool {
         "/var/lib/dictionaries-common/**",
         "/usr/share/hunspell/*",
         "/usr/share/myspell/**",
+        "/usr/share/perl5/**",
+        "/usr/lib/{multiarch}/perl5/**",
         "/usr/share/perl/**",
         "/usr/lib/{multiarch}/perl/**",
         "/usr/lib/{multiarch}/perl-base/**",
+        "/usr/lib/{multiarch}/gconv/**",
     ],
     folders: &["/var/cache/dictionaries-common"],
     writes: &["/var/cache/dictionaries-common/*"],
@@ -149,14 +152,16 @@ fn aspell(context: &FinalizeContext<'_>, language: &str, dictionary: &str) -> Op
         let path = format!("usr/share/aspell/{dictionary}.{end}.gz");
         exists(context, &path.parse().ok()?).then_some(path)
     };
+    // Step by step: of a pipeline only how its last command ends is looked at.
     let words = if let Some(path) = list("mwl").or_else(|| list("wl")) {
-        format!("gzip -dc /{path}")
+        format!("gzip -dc /{path} > /tmp/words")
     } else {
-        format!("gzip -dc /{} | precat", list("cwl")?)
+        format!("gzip -dc /{} > /tmp/prefixed\nprezip-bin -d < /tmp/prefixed > /tmp/words", list("cwl")?)
     };
     let hash = format!("{dictionary}.rws");
     let options = "--per-conf=/dev/null --dont-validate-affixes --local-data-dir=/usr/lib/aspell";
-    Some((format!("{words} | aspell {options} --lang={language} create master /var/lib/aspell/{hash}"), hash))
+    let create = format!("aspell {options} --lang={language} create master /var/lib/aspell/{hash} < /tmp/words");
+    Some((format!("{words}\n{create}"), hash))
 }
 
 fn ispell(context: &FinalizeContext<'_>, _: &str, dictionary: &str) -> Option<(String, String)> {

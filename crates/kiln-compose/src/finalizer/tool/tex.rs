@@ -61,12 +61,15 @@ static TOOL: Tool = Tool {
         "/usr/bin/diff",
         "/usr/bin/head",
         "/usr/bin/tail",
+        "/usr/bin/getopt",
+        "/usr/bin/pwd",
         "/usr/bin/uniq",
     ],
     support: &[
         "/usr/share/tex-common/**",
         "/usr/share/perl/**",
         "/usr/share/perl5/**",
+        "/usr/lib/{multiarch}/perl5/**",
         "/usr/lib/{multiarch}/perl/**",
         "/usr/lib/{multiarch}/perl-base/**",
         "/etc/papersize",
@@ -84,12 +87,19 @@ static TOOL: Tool = Tool {
 
 /// What the hooks have run, in the order that leaves what they leave: paper before formats, which hold it. Without
 /// texlive-binaries there is nothing but the configuration.
-const SCRIPT: &str = r"
+const SCRIPT: &str = r#"
 umask 022
 trees=/var/lib/texmf
 for tree in /usr/share/texmf /usr/share/texlive/texmf-dist; do
   if test -d $tree; then trees=$trees\ $tree; fi
 done
+# `update-language` asks whether texlive-base is installed.
+if test -d /usr/share/texlive/texmf-dist; then
+  mkdir /tmp/bin
+  printf '#!/bin/sh\nprintf "install ok installed"\n' > /tmp/bin/dpkg-query
+  chmod 755 /tmp/bin/dpkg-query
+  PATH=/tmp/bin:$PATH
+fi
 update-texmf
 update-updmap --quiet
 update-fmtutil --quiet
@@ -123,6 +133,6 @@ if command -v kpsewhich >/dev/null; then
   find /var/lib/texmf -name '*.log' -exec rm {} +
   mktexlsr $trees
 fi
-";
+"#;
 
 pub(in super::super) const FINALIZER: Finalizer = TOOL.finalizer(|context| derive(&TOOL, context));
