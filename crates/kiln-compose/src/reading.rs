@@ -149,9 +149,7 @@ fn hooked(read: &Facts, own: Facts) -> Facts {
     declared.overlay(own);
     for (path, changed) in &read.permissions {
         let permission = declared.permissions.entry(path.clone()).or_default();
-        for (ours, theirs) in
-            [(&mut permission.owner, &changed.owner), (&mut permission.group, &changed.group)]
-        {
+        for (ours, theirs) in [(&mut permission.owner, &changed.owner), (&mut permission.group, &changed.group)] {
             if theirs.is_some() {
                 ours.clone_from(theirs);
             }

@@ -302,7 +302,10 @@ fn dictionaries_are_compiled_that_ask_for_it_with_all_that_is_needed() {
     ] {
         assert!(english.contains(part), "{part} in {english}");
     }
-    assert!(!english.contains("en-gone") && request.commands[1][3].contains("gzip -dc /usr/share/aspell/gl.wl.gz > /tmp/words\naspell"));
+    assert!(
+        !english.contains("en-gone")
+            && request.commands[1][3].contains("gzip -dc /usr/share/aspell/gl.wl.gz > /tmp/words\naspell")
+    );
     let shown = names(&request.root);
     for needed in ["/usr/bin/gzip", "/usr/bin/prezip-bin", SHELL.0, "/usr/share/aspell/gl.wl.gz"] {
         assert!(shown.contains(&needed.to_owned()), "{needed} in {shown:?}");
@@ -328,7 +331,10 @@ fn a_dictionary_of_ispell_needs_its_affixes_and_its_words() {
     ];
     let request = one(&asked(vec![member(&objects, "a", &all)], &objects), "ispell-dictionaries");
     let line = &request.commands[0][3];
-    assert!(line.contains("buildhash -s /tmp/british.mwl /usr/lib/ispell/british.aff /var/lib/ispell/british.hash"), "{line}");
+    assert!(
+        line.contains("buildhash -s /tmp/british.mwl /usr/lib/ispell/british.aff /var/lib/ispell/british.hash"),
+        "{line}"
+    );
     assert!(asked(vec![member(&objects, "a", &all[..4])], &objects).is_empty());
 }
 

@@ -178,7 +178,9 @@ fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions) {
     let Ok(path) = TreePath::from_absolute(about) else { return };
     let of_machine = facts.first_boot.values().any(|job| job.creates == path);
     let made = of_machine
-        || facts.directories.contains_key(&path) || facts.files.contains_key(&path) || facts.links.contains_key(&path);
+        || facts.directories.contains_key(&path)
+        || facts.files.contains_key(&path)
+        || facts.links.contains_key(&path);
     let is_there = match *kind {
         "permission" => made || facts.permissions.contains_key(&path),
         "removal" => false,

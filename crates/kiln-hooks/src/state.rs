@@ -132,7 +132,7 @@ impl Effects {
 
     /// Do two ways agree in everything that lasts? What is in folders whose content does not may differ.
     pub fn lasts_as(&self, other: &Self) -> bool {
-        fn lasting<'a, V>(map: &'a BTreeMap<TreePath, V>) -> impl Iterator<Item = (&'a TreePath, &'a V)> {
+        fn lasting<V>(map: &BTreeMap<TreePath, V>) -> impl Iterator<Item = (&TreePath, &V)> {
             map.iter().filter(|(path, _)| !Effects::is_passing(path))
         }
         let removed = |effects: &Self| -> Vec<TreePath> {
@@ -250,7 +250,11 @@ impl Effects {
 /// A word as a shell reads it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 impl State {

@@ -217,7 +217,9 @@ fn what_is_not_followed_leaves_what_comes_before_and_after_it() {
 
 #[test]
 fn a_list_that_fails_inside_of_a_condition_ends_nothing() {
-    let reading = followed("if true; then false && touch /etc/a; fi\nfor x in 1; do [ -e /etc/no ] && rm /etc/no; done\ntouch /etc/b");
+    let reading = followed(
+        "if true; then false && touch /etc/a; fi\nfor x in 1; do [ -e /etc/no ] && rm /etc/no; done\ntouch /etc/b",
+    );
     assert!(reading.facts.files.contains_key(&path("/etc/b")));
     // What a subshell ends with counts, and so does what a function ends with.
     for script in ["( false )", "f() { false && true; }\nf", "true | false"] {
@@ -293,7 +295,8 @@ fn a_key_is_made_by_the_machine_at_its_first_boot() {
          chmod 0400 /etc/p/cookie; deb-systemd-helper enable p.service",
     );
     let job = &reading.facts.first_boot["p-cookie"];
-    let text = "umask 0077 && openssl rand -base64 -out /etc/p/cookie 42 && chown p /etc/p/cookie && chmod 0400 /etc/p/cookie";
+    let text =
+        "umask 0077 && openssl rand -base64 -out /etc/p/cookie 42 && chown p /etc/p/cookie && chmod 0400 /etc/p/cookie";
     assert_eq!(job.command, ["/bin/sh", "-c", text]);
     assert_eq!((&job.creates, job.before.len()), (&path("/etc/p/cookie"), 1));
     assert!(!reading.facts.files.contains_key(&path("/etc/p/cookie")));
@@ -311,7 +314,10 @@ fn what_does_not_last_may_go_either_way() {
     );
     assert!(reading.facts.files.contains_key(&path("/etc/after")));
     // What is made of it is not known.
-    let reading = postinst("if [ -e /proc/x ]; then echo a > /tmp/f; else echo b > /tmp/f; fi\ncp /tmp/f /etc/f", &Table::default());
+    let reading = postinst(
+        "if [ -e /proc/x ]; then echo a > /tmp/f; else echo b > /tmp/f; fi\ncp /tmp/f /etc/f",
+        &Table::default(),
+    );
     assert!(reading.facts.files.is_empty() && !reading.unfollowed.is_empty(), "{reading:?}");
 }
 

@@ -249,7 +249,11 @@ mod tests {
 
     #[test]
     fn entries_of_an_info_directory_stay_in_their_section() {
-        assert!(same(Meaning::InfoDirectory, ("A\n* x: x.\n* y: y.\n\nB\n* z: z.", ""), ("A\n* y: y.\n* x: x.\n\nB\n* z: z.", "")));
+        assert!(same(
+            Meaning::InfoDirectory,
+            ("A\n* x: x.\n* y: y.\n\nB\n* z: z.", ""),
+            ("A\n* y: y.\n* x: x.\n\nB\n* z: z.", "")
+        ));
         assert!(!same(Meaning::InfoDirectory, ("A\n* x: x.\n\nB\n* z: z.", ""), ("A\n* z: z.\n\nB\n* x: x.", "")));
     }
 

@@ -166,7 +166,9 @@ fn closure(table: &Table, kiln: &Path, cache: &Path, name: &str, targets: &[Stri
 fn title(name: &str) -> &str {
     match name {
         "full" => "The closure that the mechanisms were made with",
-        "unseen" => "A second closure: no rule was made for its packages, but its gaps showed what the mechanisms lacked",
+        "unseen" => {
+            "A second closure: no rule was made for its packages, but its gaps showed what the mechanisms lacked"
+        }
         "third" => "A third closure, that nothing was made for: it was only measured",
         _ => "The given packages",
     }

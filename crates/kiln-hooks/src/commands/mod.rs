@@ -171,7 +171,10 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["env", "nice", "ionice", "timeout"], wrappers::plain),
     (&["awk", "gawk", "mawk"], text::awk),
     (&["perl", "find", "comm", "diff", "tee", "mountpoint", "findmnt", "df", "runlevel", "lsmod"], text::other),
-    (&["fold", "fmt", "tty", "od", "base64", "mcookie", "pwgen", "uuidgen", "nproc", "whoami", "ps", "dd"], text::other),
+    (
+        &["fold", "fmt", "tty", "od", "base64", "mcookie", "pwgen", "uuidgen", "nproc", "whoami", "ps", "dd"],
+        text::other,
+    ),
     (
         &[
             "pgrep",

@@ -63,9 +63,7 @@ impl Evaluator<'_> {
             CompoundCommand::Subshell(subshell) => self.subshell(|evaluator| evaluator.list(&subshell.list)),
             CompoundCommand::IfClause(clause) => self.if_clause(clause),
             CompoundCommand::CaseClause(clause) => self.case_clause(clause),
-            CompoundCommand::ForClause(clause) => {
-                self.until_met(Reach::Loop, |evaluator| evaluator.for_clause(clause))
-            }
+            CompoundCommand::ForClause(clause) => self.until_met(Reach::Loop, |evaluator| evaluator.for_clause(clause)),
             CompoundCommand::WhileClause(clause) => {
                 self.until_met(Reach::Loop, |evaluator| evaluator.while_clause(&clause.0, &clause.1.list, true))
             }

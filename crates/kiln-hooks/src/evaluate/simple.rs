@@ -108,8 +108,7 @@ impl Evaluator<'_> {
             if foreign {
                 self.fixed_line.get_or_insert(self.line);
             }
-            let flow =
-                self.until_met(Reach::Function, |evaluator| evaluator.redirected(&body.0, body.1.as_ref()));
+            let flow = self.until_met(Reach::Function, |evaluator| evaluator.redirected(&body.0, body.1.as_ref()));
             self.fixed_line = outer_line;
             self.state.arguments = outer;
             self.calls -= 1;

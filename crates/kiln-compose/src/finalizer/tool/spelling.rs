@@ -87,11 +87,7 @@ pub(in super::super) const LISTS: Finalizer = LISTS_TOOL.finalizer(|context| der
 type Line = fn(&FinalizeContext<'_>, &str, &str) -> Option<(String, String)>;
 
 /// One command for each language that is to be compiled.
-fn commands(
-    preparation: &Preparation<'_, '_>,
-    program: &str,
-    line: Line,
-) -> Result<Vec<Vec<String>>, FinalizeError> {
+fn commands(preparation: &Preparation<'_, '_>, program: &str, line: Line) -> Result<Vec<Vec<String>>, FinalizeError> {
     let context = preparation.context;
     if !exists(context, &fixed(&format!("usr/sbin/{program}-autobuildhash"))) {
         return Ok(Vec::new());
@@ -122,11 +118,7 @@ fn commands(
 }
 
 /// The dictionaries of a language: those that its list of contents names, or the one of its name.
-fn dictionaries(
-    context: &FinalizeContext<'_>,
-    program: &str,
-    language: &str,
-) -> Result<Vec<String>, FinalizeError> {
+fn dictionaries(context: &FinalizeContext<'_>, program: &str, language: &str) -> Result<Vec<String>, FinalizeError> {
     let contents = fixed(&format!("usr/share/{program}")).join(&format!("{language}.contents"));
     let text = match contents {
         Ok(path) => context.read(&path)?,

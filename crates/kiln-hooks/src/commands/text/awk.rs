@@ -115,7 +115,11 @@ impl<'a> Parser<'a> {
                 }
             }
             let mut rule = Rule { conditions, prints: Vec::new(), exits: false };
-            if self.takes("{") { self.action(&mut rule)? } else { rule.prints.push(vec![Term::Field(0)]) }
+            if self.takes("{") {
+                self.action(&mut rule)?
+            } else {
+                rule.prints.push(vec![Term::Field(0)])
+            }
             if rule.conditions.is_empty() && rule.prints.is_empty() && !rule.exits {
                 return None;
             }
@@ -266,7 +270,9 @@ mod tests {
         ] {
             assert_eq!(run(program, separator, text).as_deref(), Some(wanted), "{program}");
         }
-        for program in ["{printf \"%s\", $1}", "{x=$1; print x}", "BEGIN {print 1}", "{print substr($1,2)}", "{print", "$1>3"] {
+        for program in
+            ["{printf \"%s\", $1}", "{x=$1; print x}", "BEGIN {print 1}", "{print substr($1,2)}", "{print", "$1>3"]
+        {
             assert!(run(program, None, text).is_none(), "{program}");
         }
     }

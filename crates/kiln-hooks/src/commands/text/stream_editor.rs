@@ -13,7 +13,12 @@ enum Address {
 }
 
 enum Action {
-    Substitute { from: Regex, to: String, all: bool, prints: bool },
+    Substitute {
+        from: Regex,
+        to: String,
+        all: bool,
+        prints: bool,
+    },
     Delete,
     Print,
     Quit,
@@ -22,11 +27,16 @@ enum Action {
     Append(String),
     Change(String),
     /// Goes on behind the end of the block, where it is not for this line.
-    Block { end: usize },
+    Block {
+        end: usize,
+    },
     /// The end of a block.
     End,
     /// Goes to a place, here its number; with `t` only where something was replaced since the line was read.
-    Jump { to: usize, if_changed: bool },
+    Jump {
+        to: usize,
+        if_changed: bool,
+    },
 }
 
 struct Command {
