@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use kiln_hooks::{Became, Outcome};
 use kiln_model::rule::Rule;
-use kiln_model::{ArchiveKind, Facts, HooksWord, ObjectError, ObjectSource, PackageRef, TreePath};
+use kiln_model::{Facts, HooksWord, ObjectError, ObjectSource, PackageRef, TreePath};
 use serde::Serialize;
 
 use crate::hooks::{self, Sayer};
@@ -276,17 +276,9 @@ fn commands(
 ) -> Vec<Command> {
     let kept = |outcome: &&Outcome| match standing {
         Some(Standing::ReplacedByImage | Standing::ReplacedByProject) => false,
-        Some(Standing::Rule) => match member.record.relations.syntax {
-            ArchiveKind::Deb | ArchiveKind::Rpm => match &outcome.became {
-                Became::Fact("service", _) => true,
-                Became::Fact("user" | "group", _) => member.record.relations.syntax == ArchiveKind::Rpm,
-                Became::Fact("alternative", _) => {
-                    member.rule.as_ref().is_none_or(|rule| rule.facts.alternatives.is_empty())
-                }
-                _ => false,
-            },
-            ArchiveKind::Apk => matches!(outcome.became, Became::Fact(..)),
-            ArchiveKind::Oci => false,
+        Some(Standing::Rule) => match (&outcome.became, &member.rule) {
+            (Became::Fact(kind, _), Some(rule)) => hooks::leaves(rule, member.record.relations.syntax, kind),
+            _ => false,
         },
         _ => true,
     };

@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use kiln_hooks::Unfollowed;
-use kiln_model::{ArchiveKind, Dir, HooksWord, PackageRecord, PackageRef};
+use kiln_model::rule::Rule;
+use kiln_model::{ArchiveKind, Dir, Facts, HooksWord, PackageRecord, PackageRef};
 
 use crate::request::{Member, Request};
 use crate::rules::RuleSet;
@@ -66,6 +67,35 @@ pub(crate) fn of(member: &Member) -> impl Iterator<Item = &'static str> {
 pub(crate) fn unanswered<'a>(request: &Request, member: &'a Member) -> &'a [Unfollowed] {
     let stands = member.rule.is_some() || request.hooks.contains_key(&member.reference());
     if stands { &[] } else { &member.reading.unfollowed }
+}
+
+/// Does a rule that stands in place of hooks leave a kind of fact to what is read of them? What they say of units and, in
+/// other archives, of accounts is the same for every version; so are alternatives, where the rule does not speak of any:
+/// the two may name one path in two ways.
+pub(crate) fn leaves(rule: &Rule, archive: ArchiveKind, fact: &str) -> bool {
+    let left: &[&str] = match archive {
+        ArchiveKind::Deb => &["service", "alternative"],
+        ArchiveKind::Apk => &["user", "group", "directory"],
+        ArchiveKind::Rpm => &["service", "alternative", "user", "group"],
+        ArchiveKind::Oci => &[],
+    };
+    left.contains(&fact) && (fact != "alternative" || rule.facts.alternatives.is_empty())
+}
+
+/// What such a rule leaves of the facts that were read.
+pub(crate) fn left(rule: &Rule, archive: ArchiveKind, read: &Facts) -> Facts {
+    fn kept<T: Clone + Default>(is_left: bool, facts: &T) -> T {
+        if is_left { facts.clone() } else { T::default() }
+    }
+    let leaves = |fact| leaves(rule, archive, fact);
+    Facts {
+        services: kept(leaves("service"), &read.services),
+        alternatives: kept(leaves("alternative"), &read.alternatives),
+        users: kept(leaves("user"), &read.users),
+        groups: kept(leaves("group"), &read.groups),
+        directories: kept(leaves("directory"), &read.directories),
+        ..Facts::default()
+    }
 }
 
 /// What is wrong with the hooks of an image: everything at once.

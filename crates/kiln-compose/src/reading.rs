@@ -120,19 +120,8 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
             declared
         }
         (_, Some(rule)) => {
-            // The rule stands for the hooks; what they say of units and (Alpine's) accounts is the same for every version, and
-            // so are alternatives, where the rule does not speak of any: the two may name one path in two ways.
             read.elsewhere.clear();
-            let Facts { services, mut alternatives, users, groups, directories, .. } = read.facts.clone();
-            if !rule.facts.alternatives.is_empty() {
-                alternatives.clear();
-            }
-            let mut declared = match member.record.relations.syntax {
-                ArchiveKind::Deb => Facts { services, alternatives, ..Facts::default() },
-                ArchiveKind::Apk => Facts { users, groups, directories, ..Facts::default() },
-                ArchiveKind::Oci => Facts::default(),
-                ArchiveKind::Rpm => Facts { services, alternatives, users, groups, ..Facts::default() },
-            };
+            let mut declared = hooks::left(rule, member.record.relations.syntax, &read.facts);
             declared.overlay(own);
             declared.overlay(rule.facts.clone());
             declared
