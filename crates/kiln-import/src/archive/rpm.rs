@@ -25,9 +25,11 @@ impl OpenArchive for rpm::Archive {
     }
 
     fn offers(&self, package: &PackageKey, _: &Means<'_>) -> Result<Vec<Offer>, IndexError> {
-        let repositories = package.architecture.map(|architecture| self.repositories(architecture));
-        let named = repositories.iter().flatten().flat_map(|repository| {
-            let records = repository.index.records.iter().filter(|record| record.name == package.name.as_str());
+        let Some(architecture) = package.architecture else { return Ok(Vec::new()) };
+        let repositories = self.repositories(architecture);
+        let named = repositories.iter().flat_map(|repository| {
+            let fits = |record: &&rpm::Record| record.name == package.name.as_str() && record.fits(architecture);
+            let records = repository.index.records.iter().filter(fits);
             records.map(|record| rpm::Selected { origin: repository.origin, folder: repository.folder, record })
         });
         let offer = |selected: rpm::Selected<'_>| Offer {

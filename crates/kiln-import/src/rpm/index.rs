@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 
 use kiln_archive::{BUFFER, Compression, Limits, limits};
-use kiln_model::Digest;
+use kiln_model::{Architecture, Digest};
 
-use super::OF_RPM;
 use super::error::IndexError;
 use super::repomd::is_sound;
 use super::xml::{self, Element, Visitor};
+use super::{OF_RPM, architecture_name};
 
 /// An index that does not say how long it is may unpack to this.
 const LIMIT: u64 = 4 << 30;
@@ -49,6 +49,14 @@ pub struct Record {
     pub obsoletes: String,
     /// Those of its files that this index names, one a line.
     pub files: String,
+}
+
+impl Record {
+    /// Can it be in an image of this architecture? Repositories have packages of related ones too.
+    #[must_use]
+    pub fn fits(&self, architecture: Architecture) -> bool {
+        self.architecture == "noarch" || self.architecture == architecture_name(architecture)
+    }
 }
 
 /// The packages of a repository.

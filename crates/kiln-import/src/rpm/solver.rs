@@ -16,7 +16,7 @@ use kiln_model::{Architecture, OriginName, PackageName};
 
 use super::index::{Index, Record};
 use super::relation::{Relation, RelationError, Simple};
-use super::{architecture_name, merged, rich};
+use super::{merged, rich};
 use crate::solver::{Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, explain, similar};
 
 /// One repository of an origin.
@@ -92,7 +92,7 @@ impl<'a> Rpms<'a> {
         let mut all: Vec<(usize, Selected<'a>)> = Vec::new();
         for (place, repository) in repositories.iter().enumerate() {
             let Repository { origin, folder, index } = *repository;
-            let fits = |record: &&Record| matches!(&*record.architecture, arch if arch == "noarch" || arch == architecture_name(architecture));
+            let fits = |record: &&Record| record.fits(architecture);
             all.extend(index.records.iter().filter(fits).map(|record| (place, Selected { origin, folder, record })));
         }
         // Numbers are preference: the highest version of a name first, of equal ones that of the first repository.

@@ -349,6 +349,21 @@ fn an_index_or_a_package_that_was_altered_is_refused() {
 }
 
 #[test]
+fn a_lock_that_was_edited_by_hand_is_refused_at_its_line() {
+    let world = World::new();
+    let project = project(&world, "fedora:base, fedora:keeper, fedora:busybox");
+    kiln(&project, &["lock"]).done();
+    let sound = project.read("kiln.lock");
+    for (from, to, said) in [
+        ("version = \"2.1-1\"", "version = \"2.2-1\"", "has `fedora:keeper` in version 2.1-1"),
+        ("date = \"", "date = \"Mon, 01 Jan 2001 00:00:00 UTC\" # ", "the pinned state of `fedora` is of"),
+    ] {
+        project.write("kiln.lock", sound.replace(from, to));
+        kiln(&project, &["build", "web"]).failed(2, &["kiln.lock:", said, "`kiln lock`"]);
+    }
+}
+
+#[test]
 fn a_state_that_is_too_old_or_older_than_the_locked_one_is_refused() {
     let world = World::new();
     let project = project(&world, "fedora:base");
