@@ -87,7 +87,7 @@ fn layer_text(name: &LayerName) -> String {
 }
 
 impl Composed {
-    /// Reads the description in a result of [`ComposeAction`].
+    /// Reads the description in a result of [`super::ComposeAction`].
     ///
     /// # Errors
     /// When it is missing or damaged.
