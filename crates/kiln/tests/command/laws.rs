@@ -45,7 +45,8 @@ fn rich<'a>(world: &'a World, name: &str) -> Project<'a> {
 
 #[test]
 fn law_1_no_hook_runs() {
-    let trap = "#!/bin/sh\ntouch /usr/share/hook-ran /tmp/kiln-hook-ran\nexit 1\n";
+    // What it would write is known to nobody who does not run it.
+    let trap = "#!/bin/sh\ndate > /usr/share/hook-ran; touch /tmp/kiln-hook-ran\nexit 1\n";
     let hooked = Deb::new("hooked", "1.0").file("usr/share/hooked", "x\n");
     let hooked =
         ["preinst", "postinst", "prerm", "postrm", "config"].iter().fold(hooked, |deb, name| deb.hook(name, trap));
