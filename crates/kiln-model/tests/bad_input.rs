@@ -135,6 +135,8 @@ mistakes! {
         ("images/b.yaml", "extends: [a.yaml]\n"),
     ]);
     extending_what_is_not_there => image("name: web", "name: web\nextends: [bsae.yaml]");
+    what_is_wrong_beside_extending_what_is_not_there =>
+        image("name: web\n", "name: web\nextends: [bsae.yaml]\npakages: [tool]\n");
     scalar_set_twice_by_extending => told(&[
         ("images/web.yaml", &format!("{IMAGE}extends: [base.yaml]\n").replace("ports:", "user: \"1\", ports:")),
         ("images/base.yaml", "run: { user: nobody }\n"),

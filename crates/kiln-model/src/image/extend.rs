@@ -29,8 +29,9 @@ pub fn flatten<'f>(reader: &Reader<'_>, files: &'f [ImageFile]) -> Vec<(&'f Imag
             continue;
         }
         let mut walk = Walk { reader, files: &by_name, order: Vec::new(), done: BTreeSet::new(), path: Vec::new() };
-        if !walk.visit(file) {
-            continue;
+        // What is wrong besides in a file that extends what it cannot is told all the same.
+        if !walk.visit(file) && walk.order.last().is_none_or(|last| last.name != file.name) {
+            walk.order.push(file);
         }
         let (last, under) = walk.order.split_last().expect("the image itself was visited");
         reached.extend(under.iter().map(|file| &*file.name));
