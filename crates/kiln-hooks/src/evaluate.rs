@@ -16,10 +16,12 @@ use std::rc::Rc;
 
 use brush_parser::SourceSpan;
 use brush_parser::ast::{AndOr, AndOrList, Command, CompoundCommand, CompoundList, Pipeline, SourceLocation};
+use kiln_model::TreePath;
 
 use crate::account::{Became, Outcome, Place, Unfollowed};
+use crate::paths;
 use crate::script;
-use crate::state::{Effects, State, USUAL_UMASK};
+use crate::state::{Effects, MadeKind, State, USUAL_UMASK};
 use crate::value::{Status, Value};
 use crate::world::World;
 pub(crate) use doubt::Doubt;
@@ -172,6 +174,18 @@ impl<'w> Evaluator<'w> {
         self.state.unfollowed.insert(unfollowed);
     }
 
+    /// Tells that what a command does is not known, so that what it is given by name is not known from here on.
+    pub fn unfollowed_with(&mut self, why: &Rc<str>, arguments: &[Value]) {
+        self.unfollowed(Rc::clone(why));
+        for path in arguments.iter().filter_map(|argument| paths::tree(argument.known()?)) {
+            if let Some(made) = self.state.effects.made.get_mut(&path)
+                && made.kind != MadeKind::Directory
+            {
+                made.kind = MadeKind::Unknown(Rc::clone(why));
+            }
+        }
+    }
+
     /// Tells what became of the command here.
     pub fn note(&mut self, became: Became) {
         let outcome = Outcome { place: self.place(), command: self.text(), became };
@@ -182,11 +196,32 @@ impl<'w> Evaluator<'w> {
 
     /// Has an effect, unless the script may have ended before.
     pub fn effect(&mut self, became: Became, apply: impl FnOnce(&mut Effects)) {
-        if let Some(why) = self.state.doubt.as_ref().map(|doubt| Rc::clone(&doubt.why)) {
-            return self.unfollowed(format!("whether the hook gets here is not known: {why}").into());
+        if self.change(apply) {
+            self.note(became);
         }
-        apply(&mut self.state.effects);
-        self.note(became);
+    }
+
+    /// Changes what there is, unless the script may have ended before: that is told, and what would have been changed is
+    /// not known from here on. Was it changed?
+    pub fn change(&mut self, apply: impl FnOnce(&mut Effects)) -> bool {
+        let Some(why) = self.state.doubt.as_ref().map(|doubt| Rc::clone(&doubt.why)) else {
+            apply(&mut self.state.effects);
+            return true;
+        };
+        let mut otherwise = self.state.effects.clone();
+        apply(&mut otherwise);
+        self.state.effects.doubt_where(&otherwise, &why);
+        self.unfollowed(format!("whether the hook gets here is not known: {why}").into());
+        false
+    }
+
+    /// Takes away what the hook itself made. What does not last may go in any case.
+    pub fn take_away(&mut self, made: &[TreePath]) {
+        let (passing, lasting): (Vec<_>, Vec<_>) = made.iter().partition(|path| Effects::is_passing(path));
+        passing.into_iter().for_each(|path| drop(self.state.effects.made.remove(path)));
+        if !lasting.is_empty() {
+            self.change(|effects| lasting.into_iter().for_each(|path| drop(effects.made.remove(path))));
+        }
     }
 
     /// Prints.
@@ -330,6 +365,8 @@ impl<'w> Evaluator<'w> {
             second_state.forget_effects_after(so_far);
             joined.join(&first_state, why);
             joined.join(&second_state, why);
+            joined.effects.doubt_where(&first_state.effects, why);
+            joined.effects.doubt_where(&second_state.effects, why);
             self.state = joined;
             self.unfollowed(format!("which way this goes is not known: {why}").into());
         } else {

@@ -1,6 +1,6 @@
 //! From the scripts of a package to what they come to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::facts::Permission;
 use kiln_model::{Facts, TreePath};
@@ -8,7 +8,7 @@ use kiln_model::{Facts, TreePath};
 use crate::account::{Became, Outcome, Place, Reading, Unfollowed};
 use crate::debconf;
 use crate::evaluate::{Evaluator, Manager};
-use crate::state::{Effects, MadeKind, State};
+use crate::state::{Effects, Made, MadeKind, State};
 use crate::value::Value;
 use crate::world::{Seen, World};
 
@@ -107,8 +107,11 @@ fn finish(evaluator: Evaluator<'_>, after: &dyn World) -> Reading {
     let (mut state, package) = (evaluator.state, evaluator.package);
     let elsewhere = check(&mut state, after);
     let triggers = std::mem::take(&mut state.effects.triggers);
+    let unknown = |made: &Made| matches!(made.kind, MadeKind::Unknown(_));
+    let unknown: BTreeSet<TreePath> =
+        state.effects.made.iter().filter(|(_, made)| unknown(made)).map(|(path, _)| path.clone()).collect();
     let facts = state.effects.into_facts(package);
-    state.outcomes.iter_mut().for_each(|outcome| settle(&mut outcome.became, &facts, &elsewhere));
+    state.outcomes.iter_mut().for_each(|outcome| settle(&mut outcome.became, &facts, &elsewhere, &unknown));
     Reading {
         facts,
         elsewhere,
@@ -171,7 +174,7 @@ fn check(state: &mut State, world: &dyn World) -> Permissions {
 }
 
 /// What became of a command, now that it is known what is left of it in the end.
-fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions) {
+fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions, unknown: &BTreeSet<TreePath>) {
     let Became::Fact(kind @ ("directory" | "file" | "link" | "permission" | "removal"), about) = &*became else {
         return;
     };
@@ -193,6 +196,8 @@ fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions) {
         Became::Elsewhere(about.clone())
     } else if Effects::is_passing(&path) {
         Became::Nothing("what is there does not outlive a start")
+    } else if unknown.contains(&path) {
+        Became::Nothing("what is left there in the end is not known")
     } else {
         Became::Nothing("the hook itself takes it back")
     };

@@ -144,6 +144,17 @@ impl Effects {
             && (&self.facts, &self.jobs, &self.triggers) == (&other.facts, &other.jobs, &other.triggers)
     }
 
+    /// Makes every file unknown that is gone, or is another one, on a way that may have been gone: a copy that the hook
+    /// compares and then moves or removes must not be left behind. What is only given away or closed stays.
+    pub fn doubt_where(&mut self, other: &Self, why: &Rc<str>) {
+        for (path, made) in &mut self.made {
+            let same = other.made.get(path).is_some_and(|other| other.kind == made.kind);
+            if !same && made.kind != MadeKind::Directory {
+                made.kind = MadeKind::Unknown(Rc::clone(why));
+            }
+        }
+    }
+
     /// Makes what does not last and is not the same on another way unknown: it may be there, with whatever in it.
     fn join_passing(&mut self, other: &Self, why: &Rc<str>) {
         let paths: BTreeSet<TreePath> =

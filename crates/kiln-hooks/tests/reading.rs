@@ -216,6 +216,34 @@ fn what_is_not_followed_leaves_what_comes_before_and_after_it() {
 }
 
 #[test]
+fn a_file_that_may_be_moved_or_removed_is_not_left_behind() {
+    let table = || Table::with(&[("/usr/share/p/conf", "a=1\n")]);
+    let made = "cp /usr/share/p/conf /etc/p.conf-new; mkdir /etc/p.d\n";
+    for (rest, why) in [
+        // Compared with what a machine has, and then one or the other.
+        (
+            "if diff -q /etc/p.conf /etc/p.conf-new; then rm -f /etc/p.conf-new; else mv /etc/p.conf-new /etc/p.conf; fi",
+            "which way",
+        ),
+        ("if frobnicate; then exit 0; fi; rm /etc/p.conf-new /etc/p.d", "whether the hook gets here"),
+        ("frobnicate /etc/p.conf-new /etc/p.d", "what `frobnicate` does"),
+        ("frobnicate >> /etc/p.conf-new", "what it writes"),
+    ] {
+        let reading = postinst(&format!("{made}{rest}"), &table());
+        assert_eq!(reading.facts.files.keys().collect::<Vec<_>>(), Vec::<&TreePath>::new(), "{rest}");
+        assert!(reading.facts.directories.contains_key(&path("/etc/p.d")), "{rest}");
+        let told = reading.outcomes.iter().find(|outcome| outcome.command.starts_with("cp ")).unwrap();
+        assert_eq!(told.became, Became::Nothing("what is left there in the end is not known"), "{rest}");
+        for said in [why, "what it leaves in `/etc/p.conf-new` is not known"] {
+            assert!(reading.unfollowed.iter().any(|told| told.why.contains(said)), "{said}: {:?}", reading.unfollowed);
+        }
+    }
+    // What a way only closes is there all the same.
+    let closed = postinst(&format!("{made}if frobnicate; then chmod 0600 /etc/p.conf-new; fi"), &table());
+    assert!(closed.facts.files.contains_key(&path("/etc/p.conf-new")));
+}
+
+#[test]
 fn a_list_that_fails_inside_of_a_condition_ends_nothing() {
     let reading = followed(
         "if true; then false && touch /etc/a; fi\nfor x in 1; do [ -e /etc/no ] && rm /etc/no; done\ntouch /etc/b",

@@ -360,7 +360,7 @@ pub(super) fn mv(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let target = below(evaluator, to, from, options.has(&["-T"]));
     let target = place(evaluator, &target)?;
     copy(evaluator, &target, made)?;
-    evaluator.state.effects.made.remove(&path);
+    evaluator.take_away(&[path]);
     Done::quietly()
 }
 
@@ -374,9 +374,7 @@ pub(super) fn rm(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         let made: Vec<TreePath> =
             evaluator.state.effects.made.keys().filter(|made| made.starts_with(&path)).cloned().collect();
         if !made.is_empty() {
-            for path in made {
-                evaluator.state.effects.made.remove(&path);
-            }
+            evaluator.take_away(&made);
             evaluator.state.effects.removed.insert(path);
         } else if evaluator.seen(word, false).is_some() {
             // Whether that holds is seen at the end: it may be made anew.
@@ -404,7 +402,9 @@ pub(super) fn rmdir(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         match evaluator.seen(word, false) {
             None => return fails(),
             Some(Seen::Directory) if evaluator.names(&path.to_string()).is_empty() => {
-                if evaluator.state.effects.made.remove(&path).is_none() {
+                if evaluator.state.effects.made.contains_key(&path) {
+                    evaluator.take_away(&[path]);
+                } else {
                     evaluator.effect(Became::Fact("removal", path.to_string()), |effects| {
                         effects.removed.insert(path.clone());
                     });

@@ -158,6 +158,9 @@ impl Evaluator<'_> {
         };
         if !Effects::is_passing(&at) {
             if let MadeKind::Unknown(why) = &kind {
+                if let Some(made) = self.state.effects.made.get_mut(&at) {
+                    made.kind = kind.clone();
+                }
                 return self.unfollowed(format!("what it writes to `{path}` is not known: {why}").into());
             }
             if !self.state.effects.made.contains_key(&at) && self.world.entry(&at, true).is_some() {

@@ -135,7 +135,7 @@ impl Evaluator<'_> {
                 self.state.status = status;
             }
             Err(Stuck(why)) => {
-                self.unfollowed(std::rc::Rc::clone(&why));
+                self.unfollowed_with(&why, arguments);
                 self.print(&Value::Unknown(std::rc::Rc::clone(&why)));
                 self.state.status = Status::Unknown(why);
             }
@@ -151,7 +151,7 @@ impl Evaluator<'_> {
             .filter(|text| super::is_shell(text.lines().next().unwrap_or_default()));
         let Some(text) = text.filter(|_| self.calls < MOST_CALLS) else {
             let why: std::rc::Rc<str> = format!("what `{name}` does is not known").into();
-            self.unfollowed(std::rc::Rc::clone(&why));
+            self.unfollowed_with(&why, arguments);
             self.print(&Value::Unknown(std::rc::Rc::clone(&why)));
             self.state.status = Status::Unknown(why);
             return;

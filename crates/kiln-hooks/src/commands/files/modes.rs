@@ -115,8 +115,8 @@ pub(in crate::commands) fn setcap(evaluator: &mut Evaluator<'_>, call: &Call<'_>
     let words: Vec<&str> = words.into_iter().filter(|word| *word != "-q").collect();
     if let ["-r", file] = words[..] {
         let path = place(evaluator, file)?;
-        if let Some(permission) = evaluator.state.effects.permissions.get_mut(&path) {
-            permission.capabilities.clear();
+        if evaluator.state.effects.permissions.contains_key(&path) {
+            evaluator.change(|effects| effects.permissions.entry(path).or_default().capabilities.clear());
         }
         return Done::quietly();
     }
