@@ -13,5 +13,6 @@ mod hashed;
 pub mod mirror;
 pub mod oci;
 mod payload;
+pub mod reach;
 pub mod rpm;
 pub mod solver;

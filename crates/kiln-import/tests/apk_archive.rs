@@ -9,6 +9,7 @@ use kiln_fetch::{FetchOptions, Fetcher, Url};
 use kiln_import::apk::{Archive, Config, IndexError, Keys, solve};
 use kiln_import::archive::Means;
 use kiln_import::mirror::Mirror;
+use kiln_import::reach::ReachError;
 use kiln_import::solver::SolveRequest;
 use kiln_model::lock::LockedOrigin;
 use kiln_model::project::{ApkOrigin, IndexSignatures};
@@ -216,7 +217,7 @@ fn a_package_that_is_not_what_the_index_names_is_refused_and_not_kept() {
 fn an_older_index_than_the_locked_one_is_a_replay() {
     let world = World::new();
     let error = world.update(Some(1_800_000_000)).unwrap_err();
-    assert!(matches!(error, IndexError::Replay { .. }), "{error}");
+    assert!(matches!(error, IndexError::Reach(ReachError::Replay { .. })), "{error}");
     world.update(Some(1_700_000_000)).unwrap();
 }
 
@@ -228,7 +229,7 @@ fn a_locked_index_is_had_again_only_as_it_was() {
     world.open(&state).expect("the mirror has it still");
     fs::remove_dir_all(&world.kept).unwrap();
     AlpineArchive::new(&packages()[..1]).write(&world.mirror(), &KEY);
-    assert!(matches!(world.open(&state), Err(IndexError::Gone { .. })));
+    assert!(matches!(world.open(&state), Err(IndexError::Reach(ReachError::Gone { .. }))));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use kiln_fetch::{FetchOptions, Fetcher, Url};
 use kiln_import::archive::{Means, OpenArchive};
 use kiln_import::debian::openpgp::Keyring;
 use kiln_import::mirror::Mirror;
+use kiln_import::reach::ReachError;
 use kiln_import::rpm::{Archive, Config, FoundFiles, IndexError, Solved, solve};
 use kiln_import::solver::SolveRequest;
 use kiln_model::diagnostic::{Place, Sources, Spanned};
@@ -105,9 +106,14 @@ impl World {
             record("lib", rpm::architecture(), "/usr/share/odd"),
         ];
         publish(&self.mirror().join("42").join(rpm::architecture()).join("os"), revision, &own, "", &key);
+        self.publish_shared(1_900_000_000);
+    }
+
+    fn publish_shared(&self, revision: u64) {
         let odd = Digest::of(b"odd noarch").to_hex();
         let lists = format!("<package pkgid=\"{odd}\" name=\"odd\"><file>/usr/share/odd</file></package>");
-        publish(&self.mirror().join("shared"), 1_900_000_000, &[record("odd", "noarch", "")], &lists, &key);
+        let odd = [record("odd", "noarch", "")];
+        publish(&self.mirror().join("shared"), revision, &odd, &lists, &ArchiveKey::new(1));
     }
 
     fn mirror(&self) -> PathBuf {
@@ -126,7 +132,7 @@ impl World {
         run(&config, &means)
     }
 
-    fn update(&self, floor: Option<u64>) -> Result<Archive, IndexError> {
+    fn update(&self, floor: Option<&LockedOrigin>) -> Result<Archive, IndexError> {
         let keyring = Keyring::parse("keys", ArchiveKey::new(1).public().as_bytes()).unwrap();
         self.with(|config, means| Archive::update(config, &keyring, &self.mirrors(), means, (NOW, floor)))
     }
@@ -192,8 +198,19 @@ fn only_packages_of_the_architecture_are_offered() {
 #[test]
 fn an_older_state_than_the_locked_one_is_refused() {
     let world = World::new();
-    assert!(matches!(world.update(Some(2_000_000_001)), Err(IndexError::Replay { .. })));
-    world.update(Some(2_000_000_000)).unwrap();
+    let state = world.update(None).unwrap().state;
+    world.update(Some(&state)).unwrap();
+    let later = LockedOrigin { date: "Wed, 18 May 2033 03:33:21 UTC".into(), ..state.clone() };
+    assert!(matches!(world.update(Some(&later)), Err(IndexError::Reach(ReachError::Replay { .. }))));
+    // One of the repositories that goes back does not hide behind another one that is new.
+    world.publish_shared(1_800_000_000);
+    let error = world.update(Some(&state)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("`shared/repodata/repomd.xml` of the origin `fedora` is offered as it was on"),
+        "{error}"
+    );
+    world.publish_shared(1_950_000_000);
+    world.update(Some(&state)).unwrap();
 }
 
 #[test]
@@ -203,7 +220,7 @@ fn a_state_that_nobody_has_any_more_is_gone() {
     world.publish(2_100_000_000);
     world.open(&state).unwrap();
     fs::remove_dir_all(&world.kept).unwrap();
-    assert!(matches!(world.open(&state), Err(IndexError::Gone { .. })));
+    assert!(matches!(world.open(&state), Err(IndexError::Reach(ReachError::Gone { .. }))));
 }
 
 #[test]
@@ -212,7 +229,9 @@ fn what_the_lock_says_of_an_index_has_to_be_what_its_statement_says() {
     let mut state = world.update(None).unwrap().state;
     let primary = state.indexes.iter_mut().find(|index| index.path.ends_with("-primary.xml.gz")).unwrap();
     primary.sha256 = Digest::of(b"another");
-    let Err(IndexError::Gone { path, .. }) = world.open(&state) else { panic!("it is another state") };
+    let Err(IndexError::Reach(ReachError::Gone { path, .. })) = world.open(&state) else {
+        panic!("it is another state")
+    };
     assert!(path.ends_with("-primary.xml.gz"));
     let said = world.with(|config, means| Archive::kept_state(config, &state, means.folder)).unwrap();
     assert_ne!(said.indexes, state.indexes);

@@ -11,7 +11,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use kiln_fetch::{Expect, Job, Request, shown};
+use kiln_fetch::{Expect, Job, Request};
 use kiln_model::lock::{LockedIndex, LockedOrigin};
 use kiln_model::project::ApkOrigin;
 use kiln_model::{Architecture, ArchiveKind, Digest, ObjectId, OriginName};
@@ -23,9 +23,9 @@ use super::index::Index;
 use super::keys::Keys;
 use super::solver::{Repository, Selected};
 use crate::archive::Means;
-use crate::debian::archive::moved_on;
 use crate::debian::date;
 use crate::mirror::Mirror;
+use crate::reach::{self, ReachError};
 
 /// No index is longer, packed.
 const INDEX_LIMIT: u64 = 256 << 20;
@@ -83,18 +83,19 @@ impl Archive {
         for (architecture, folder, path) in wanted(config) {
             let (bytes, index) = first_believed(config, keys, mirrors, means, &path)?;
             let sha256 = Digest::of(&bytes);
-            keep(means.folder, &kept_index(&sha256), &bytes)?;
+            reach::keep(means.folder, &kept_index(&sha256), &bytes)?;
             pins.push(LockedIndex { path, sha256, size: bytes.len() as u64 });
             indexes.push((architecture, folder, index));
         }
         let archive = Self::with(config, mirrors, indexes, pins);
         let newest = archive.newest();
         match floor {
-            Some(floor) if newest < floor => Err(IndexError::Replay {
-                origin: config.origin.clone(),
+            Some(floor) if newest < floor => Err(ReachError::Replay {
+                what: format!("the origin `{}`", config.origin),
                 offered: date::format(newest),
                 locked: date::format(floor),
-            }),
+            }
+            .into()),
             _ => Ok(archive),
         }
     }
@@ -112,31 +113,11 @@ impl Archive {
         let mut indexes = Vec::new();
         let mut pins = Vec::new();
         for (architecture, folder, path) in wanted(config) {
-            let gone = || IndexError::Gone { origin: config.origin.clone(), path: path.clone() };
+            let gone = || ReachError::Gone { origin: config.origin.clone(), path: path.clone() };
             let pin = locked.indexes.iter().find(|index| index.path == path).ok_or_else(gone)?;
-            let place = means.folder.join(kept_index(&pin.sha256));
-            let kept = fs::read(&place).ok().filter(|bytes| Digest::of(bytes) == pin.sha256);
-            let bytes = match kept {
-                Some(bytes) => bytes,
-                None => {
-                    let request = Request {
-                        urls: mirrors
-                            .iter()
-                            .map(|mirror| mirror.below(&format!("{}/{path}", config.settings.suite)))
-                            .collect(),
-                        expect: Expect::Digest { sha256: pin.sha256, size: Some(pin.size) },
-                        subject: format!("{} {path}", config.origin),
-                    };
-                    // Under the one address there may be another state's index by now.
-                    let fault = |source| match moved_on(&source) {
-                        true => gone(),
-                        false => IndexError::Fetch { origin: config.origin.clone(), source: Box::new(source) },
-                    };
-                    let (bytes, _) = means.fetcher.fetch_bytes(&request, means.reporter).map_err(fault)?;
-                    keep(means.folder, &kept_index(&pin.sha256), &bytes)?;
-                    bytes
-                }
-            };
+            let below = format!("{}/{path}", config.settings.suite);
+            let urls = mirrors.iter().map(|mirror| mirror.below(&below)).collect();
+            let bytes = reach::pinned(config.origin, pin, &kept_index(&pin.sha256), urls, means)?;
             indexes.push((architecture, folder, Index::read(&bytes)?));
             pins.push(pin.clone());
         }
@@ -206,7 +187,7 @@ impl Archive {
             }
         }
         let list: Vec<Job> = jobs.iter().map(|(_, job)| job.clone()).collect();
-        let fetch = |source| IndexError::Fetch { origin: self.origin.clone(), source: Box::new(source) };
+        let fetch = |source| ReachError::Fetch { origin: self.origin.clone(), source: Box::new(source) };
         means.fetcher.fetch_all(&list, CONNECTIONS, means.reporter).map_err(fetch)?;
         for (package, job) in &jobs {
             let checked = self.check(package, &job.dest);
@@ -216,12 +197,13 @@ impl Archive {
             }
             let sha256 = checked?;
             let stored = means.session.import_file(&job.dest, Some(ObjectId(sha256)));
-            stored.map_err(|error| folder_fault(&job.dest)(std::io::Error::other(error)))?;
+            stored.map_err(|error| ReachError::folder(&job.dest)(std::io::Error::other(error)))?;
             let _ = fs::remove_file(&job.dest);
-            keep(means.folder, &pin_name(package), sha256.to_hex().as_bytes())?;
+            reach::keep(means.folder, &pin_name(package), sha256.to_hex().as_bytes())?;
         }
         let gone = |package: &Selected<'_>| {
-            folder_fault(&means.folder.join(pin_name(package)))(std::io::ErrorKind::NotFound.into())
+            let place = means.folder.join(pin_name(package));
+            IndexError::from(ReachError::folder(&place)(std::io::ErrorKind::NotFound.into()))
         };
         selected.iter().map(|package| self.pinned(package, means).ok_or_else(|| gone(package))).collect()
     }
@@ -239,7 +221,7 @@ impl Archive {
             package: format!("{} {}", record.name, record.version),
             source: Box::new(source),
         };
-        let opened = File::open(file).map_err(folder_fault(file))?;
+        let opened = File::open(file).map_err(ReachError::folder(file))?;
         let checked = envelope::check(opened, &record.identity).map_err(fault)?;
         let info = &checked.info;
         let same = info.name == record.name && info.version == record.version && checked.size == record.size;
@@ -267,20 +249,6 @@ fn kept_index(sha256: &Digest) -> String {
     format!("{}.apkindex", sha256.to_hex())
 }
 
-fn folder_fault(path: &Path) -> impl Fn(std::io::Error) -> IndexError + use<> {
-    let path = path.to_owned();
-    move |source| IndexError::Folder { path: path.clone(), source }
-}
-
-/// Writes a kept file: whole or not at all.
-fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IndexError> {
-    fs::create_dir_all(folder).map_err(folder_fault(folder))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(folder_fault(folder))?;
-    let place = folder.join(name);
-    std::io::Write::write_all(&mut file, bytes).map_err(folder_fault(&place))?;
-    file.persist(&place).map(drop).map_err(|error| folder_fault(&place)(error.error))
-}
-
 /// The first mirror's index that is believed.
 fn first_believed(
     config: &Config<'_>,
@@ -289,38 +257,16 @@ fn first_believed(
     means: &Means<'_>,
     path: &str,
 ) -> Result<(Vec<u8>, Index), IndexError> {
-    let (mut attempts, mut hint) = (Vec::new(), None);
-    for mirror in mirrors {
+    let believed = |mirror: &Mirror| {
         let request = Request {
             urls: vec![mirror.below(&format!("{}/{path}", config.settings.suite))],
             expect: Expect::AtMost(INDEX_LIMIT),
             subject: format!("{} {path}", config.origin),
         };
-        let fetched = means.fetcher.fetch_bytes(&request, means.reporter);
-        let fault = match fetched {
-            Err(error) => {
-                hint = hint.or_else(|| error.hint());
-                chain(&error)
-            }
-            Ok((bytes, _)) => match Index::verify(&bytes, keys, config.settings.signatures) {
-                Ok(index) => return Ok((bytes, index)),
-                Err(error) => {
-                    hint = hint.or_else(|| error.hint());
-                    chain(&error)
-                }
-            },
-        };
-        attempts.push(format!("{}: {fault}", shown(&mirror.url)));
-    }
-    Err(IndexError::NoMirror { origin: config.origin.clone(), path: path.to_owned(), attempts, hint })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
+        let fault = |source| ReachError::Fetch { origin: config.origin.clone(), source: Box::new(source) };
+        let (bytes, _) = means.fetcher.fetch_bytes(&request, means.reporter).map_err(fault)?;
+        let index = Index::verify(&bytes, keys, config.settings.signatures)?;
+        Ok::<_, IndexError>((bytes, index))
+    };
+    Ok(reach::first_believed(config.origin, mirrors, path, IndexError::hint, believed)?)
 }

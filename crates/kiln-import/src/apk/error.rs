@@ -1,16 +1,13 @@
 //! Why a package or an archive of Alpine's cannot be used, and what to do about it.
 
-use std::io;
-use std::path::PathBuf;
-
 use kiln_archive::ReadError;
-use kiln_fetch::FetchError;
 use kiln_model::name::NameError;
 use kiln_model::{ObjectError, OriginName};
 
 use super::dependency::DependencyError;
 use super::keys::{KeysError, SignatureError};
 use crate::payload::PayloadError;
+use crate::reach::ReachError;
 
 /// Why an Alpine package cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -92,21 +89,12 @@ impl From<PayloadError> for ApkError {
 /// Why an archive of Alpine's cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
+    /// It cannot be reached in the state that is wanted.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     /// No key.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// No mirror has a believable index.
-    #[error("no mirror serves `{path}` of the origin `{origin}`:{}", attempts.iter().map(|a| format!("\n  {a}")).collect::<String>())]
-    NoMirror {
-        /// The origin.
-        origin: OriginName,
-        /// The index.
-        path: String,
-        /// What is wrong with each.
-        attempts: Vec<String>,
-        /// What to do about the first.
-        hint: Option<String>,
-    },
     /// Its signature does not count.
     #[error("it is not believed")]
     Signature(#[from] SignatureError),
@@ -130,33 +118,6 @@ pub enum IndexError {
         #[source]
         source: DependencyError,
     },
-    /// It is older than the one in the lock.
-    #[error("the origin `{origin}` is offered as it was on {offered}, and the lock has it as of {locked}")]
-    Replay {
-        /// The origin.
-        origin: OriginName,
-        /// The date of what is offered.
-        offered: String,
-        /// The date in the lock.
-        locked: String,
-    },
-    /// The locked index is kept nowhere any more.
-    #[error("the locked index `{path}` of the origin `{origin}` is gone from its mirrors")]
-    Gone {
-        /// The origin.
-        origin: OriginName,
-        /// The index.
-        path: String,
-    },
-    /// Something cannot be fetched.
-    #[error("cannot fetch from the origin `{origin}`")]
-    Fetch {
-        /// The origin.
-        origin: OriginName,
-        /// Why.
-        #[source]
-        source: Box<FetchError>,
-    },
     /// A package is not what the index says.
     #[error("`{package}` of the origin `{origin}` is not believed")]
     Package {
@@ -168,15 +129,6 @@ pub enum IndexError {
         #[source]
         source: Box<ApkError>,
     },
-    /// The folder of kept indexes cannot be used.
-    #[error("cannot use `{}`", .path.display())]
-    Folder {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
 }
 
 impl IndexError {
@@ -184,22 +136,13 @@ impl IndexError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Reach(error) => error.hint(),
             Self::Keys(error) => error.hint(),
             Self::Signature(error) => error.hint(),
-            Self::NoMirror { hint, .. } => hint.clone(),
             Self::Read(_) | Self::Record { .. } | Self::Dependency { .. } => {
                 Some("the archive is damaged or of a newer format: try another mirror".to_owned())
             }
-            Self::Replay { .. } => Some(
-                "try another mirror; if the archive really went back, remove the block of that origin from `kiln.lock`"
-                    .to_owned(),
-            ),
-            Self::Gone { origin, .. } => Some(format!(
-                "the archive has moved on: `kiln lock --update {origin}` takes its present state; what a store has already stays usable"
-            )),
-            Self::Fetch { source, .. } => source.hint(),
             Self::Package { source, .. } => source.hint(),
-            Self::Folder { .. } => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::deb::DebError;
 use crate::debian::archive::ArchiveError;
 use crate::debian::openpgp::KeyringError;
 use crate::oci;
+use crate::reach::ReachError;
 use crate::rpm;
 use crate::solver::SolveError;
 
@@ -67,9 +68,9 @@ impl OriginError {
         match self {
             Self::Date { .. } => true,
             Self::Debian(error) => matches!(**error, ArchiveError::IndexGone { .. } | ArchiveError::Name(_)),
-            Self::Alpine(error) => matches!(**error, apk::IndexError::Gone { .. }),
+            Self::Alpine(error) => matches!(**error, apk::IndexError::Reach(ReachError::Gone { .. })),
             Self::Images(error) => matches!(**error, oci::IndexError::Gone { .. }),
-            Self::Rpm(error) => matches!(**error, rpm::IndexError::Gone { .. }),
+            Self::Rpm(error) => matches!(**error, rpm::IndexError::Reach(ReachError::Gone { .. })),
             _ => false,
         }
     }

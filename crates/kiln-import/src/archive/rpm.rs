@@ -10,7 +10,6 @@ use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
 use super::{
     ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
 };
-use crate::debian::date;
 use crate::debian::index::IndexError;
 use crate::debian::openpgp::Keyring;
 use crate::rpm::{self, Bound, Config, FoundFiles, Relation, Simple, Solved};
@@ -67,7 +66,7 @@ impl ArchiveFormat for Rpm {
             std::fs::read(&path).map_err(|source| rpm::IndexError::ReadKeyring { path: path.clone(), source })?;
         let keyring = Keyring::parse(&path.display().to_string(), &keyring)?;
         let same = |o: &&LockedOrigin| o.suite == settings.suite && o.components == settings.repositories;
-        let floor = request.floor.filter(same).and_then(|locked| date::parse(&locked.date));
+        let floor = request.floor.filter(same);
         let archive = rpm::Archive::update(&config, &keyring, request.mirrors, means, (request.now, floor))?;
         Ok(Box::new(archive))
     }

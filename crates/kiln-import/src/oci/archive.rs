@@ -11,8 +11,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use kiln_fetch::{Expect, FetchError, Request};
 use kiln_model::lock::{LockedFile, LockedIndex, LockedOrigin, LockedPackage};
@@ -24,6 +22,7 @@ use super::error::{ImageError, IndexError};
 use super::{DOCUMENT_LIMIT, architecture_name};
 use crate::archive::Means;
 use crate::mirror::Mirror;
+use crate::reach;
 
 /// An index may name another one, as layouts do, and no more than this.
 const DEPTH: usize = 4;
@@ -148,7 +147,7 @@ impl Archive {
                 match bytes {
                     Some(bytes) => {
                         let sha256 = Digest::of(&bytes);
-                        keep(means.folder, sha256, &bytes)?;
+                        reach::keep(means.folder, &kept_name(sha256), &bytes)?;
                         Some(LockedIndex { path: name.to_owned(), sha256, size: bytes.len() as u64 })
                     }
                     None => None,
@@ -253,8 +252,7 @@ impl Archive {
             let why = format!("it would be {size} bytes long, which is more than {DOCUMENT_LIMIT}");
             return Err(self.fault(name, ImageError::Document { what: "manifest", why }));
         }
-        let kept = fs::read(means.folder.join(kept_name(sha256))).ok();
-        if let Some(bytes) = kept.filter(|bytes| Digest::of(bytes) == sha256) {
+        if let Some(bytes) = reach::kept(means.folder, &kept_name(sha256), &sha256) {
             return Ok(bytes);
         }
         let expect = Expect::Digest { sha256, size: Some(size) };
@@ -264,7 +262,7 @@ impl Archive {
             let source = Box::new(error);
             if gone { IndexError::Gone { origin, image, source } } else { IndexError::Fetch { origin, image, source } }
         })?;
-        keep(means.folder, sha256, &bytes)?;
+        reach::keep(means.folder, &kept_name(sha256), &bytes)?;
         Ok(bytes)
     }
 
@@ -293,14 +291,4 @@ impl Archive {
 
 fn kept_name(sha256: Digest) -> String {
     format!("{}.oci-document", sha256.to_hex())
-}
-
-/// Writes a kept file: whole or not at all.
-fn keep(folder: &Path, sha256: Digest, bytes: &[u8]) -> Result<(), IndexError> {
-    let place = folder.join(kept_name(sha256));
-    let fault = |source| IndexError::Folder { path: place.clone(), source };
-    fs::create_dir_all(folder).map_err(fault)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fault)?;
-    std::io::Write::write_all(&mut file, bytes).map_err(fault)?;
-    file.persist(&place).map(drop).map_err(|error| fault(error.error))
 }

@@ -1,13 +1,13 @@
 //! Why an image, or a place that has images, cannot be used, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
 
 use kiln_archive::ReadError;
 use kiln_fetch::FetchError;
 use kiln_model::{Architecture, Digest, ObjectError, OriginName};
 
 use crate::payload::PayloadError;
+use crate::reach::ReachError;
 
 /// Why an image cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -210,14 +210,8 @@ pub enum IndexError {
         image: String,
     },
     /// The folder of what is kept cannot be used.
-    #[error("cannot use `{}`", .path.display())]
-    Folder {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Kept(#[from] ReachError),
 }
 
 fn others(there: &[String]) -> String {
@@ -234,7 +228,7 @@ impl IndexError {
             Self::Image { source, .. } => source.hint(),
             Self::Architecture { .. } => Some("take another image, or leave that architecture out".to_owned()),
             Self::Twice { .. } => Some("tell them apart by `tag:`".to_owned()),
-            Self::Folder { .. } => None,
+            Self::Kept(error) => error.hint(),
         }
     }
 }

@@ -10,10 +10,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use kiln_fetch::{Expect, Request, shown};
+use kiln_fetch::{Expect, Request};
 use kiln_model::lock::{LockedIndex, LockedOrigin};
 use kiln_model::project::{MaxAge, RpmOrigin};
 use kiln_model::{Architecture, ArchiveKind, Digest, OriginName};
@@ -24,11 +23,11 @@ use super::index::{self, Index};
 use super::repomd::{self, DataFile, Statement};
 use super::solver::{FoundFiles, Repository, Selected};
 use crate::archive::Means;
-use crate::debian::archive::moved_on;
 use crate::debian::date;
 use crate::debian::openpgp::{CLOCK_SKEW, Keyring, verify_detached};
 use crate::hashed::Hashed;
 use crate::mirror::Mirror;
+use crate::reach::{self, ReachError};
 
 /// No signature is longer.
 const SIGNATURE_LIMIT: u64 = 256 << 10;
@@ -126,7 +125,7 @@ fn newest<'a>(statements: impl Iterator<Item = &'a Statement>) -> u64 {
 
 impl Archive {
     /// Takes the present state: of each repository the first mirror's whose statement is believed. `now` is in seconds
-    /// since 1970; `floor` is the date of the state in the lock; an older one is a replay.
+    /// since 1970; `floor` is the state in the lock; an older one, of any of the repositories, is a replay.
     ///
     /// # Errors
     /// When no mirror serves.
@@ -135,7 +134,7 @@ impl Archive {
         keyring: &Keyring,
         mirrors: &[Mirror],
         means: &Means<'_>,
-        (now, floor): (u64, Option<u64>),
+        (now, floor): (u64, Option<&LockedOrigin>),
     ) -> Result<Self, IndexError> {
         let mut believed = Vec::new();
         for (folder, architectures) in wanted(config) {
@@ -143,13 +142,13 @@ impl Archive {
             believed.push((folder, architectures, bytes, statement));
         }
         let date = newest(believed.iter().map(|(.., statement)| statement));
-        if let Some(floor) = floor.filter(|floor| date < *floor) {
-            let (offered, locked) = (date::format(date), date::format(floor));
-            return Err(IndexError::Replay { origin: config.origin.clone(), offered, locked });
+        if let Some(floor) = floor {
+            let own = believed.iter().map(|(folder, .., statement)| (folder.as_str(), statement.date));
+            check_floor(config.origin, floor, means.folder, date, own)?;
         }
         let (mut repositories, mut indexes) = (Vec::new(), Vec::new());
         for (folder, architectures, bytes, statement) in believed {
-            keep(means.folder, &kept_statement(&Digest::of(&bytes)), &bytes)?;
+            reach::keep(means.folder, &kept_statement(&Digest::of(&bytes)), &bytes)?;
             indexes.extend(pins(&folder, &statement, &bytes));
             let index = read_primary(config.origin, mirrors, means, &folder, &statement)?;
             repositories.push(Opened { folder, architectures, statement, index });
@@ -171,31 +170,15 @@ impl Archive {
         let (mut repositories, mut indexes) = (Vec::new(), Vec::new());
         for (folder, architectures) in wanted(config) {
             let path = below(&folder, repomd::PATH);
-            let gone = || IndexError::Gone { origin: config.origin.clone(), path: path.clone() };
+            let gone = || ReachError::Gone { origin: config.origin.clone(), path: path.clone() };
             let pin = locked.indexes.iter().find(|index| index.path == path).ok_or_else(gone)?;
-            let bytes = match kept_bytes(means.folder, &pin.sha256) {
-                Some(bytes) => bytes,
-                None => {
-                    let request = Request {
-                        urls: mirrors.iter().map(|mirror| mirror.below(&path)).collect(),
-                        expect: Expect::Digest { sha256: pin.sha256, size: Some(pin.size) },
-                        subject: format!("{} {path}", config.origin),
-                    };
-                    // Under the one address there may be another state's statement by now.
-                    let fault = |source| match moved_on(&source) {
-                        true => gone(),
-                        false => IndexError::Fetch { origin: config.origin.clone(), source: Box::new(source) },
-                    };
-                    let (bytes, _) = means.fetcher.fetch_bytes(&request, means.reporter).map_err(fault)?;
-                    keep(means.folder, &kept_statement(&pin.sha256), &bytes)?;
-                    bytes
-                }
-            };
+            let urls = mirrors.iter().map(|mirror| mirror.below(&path)).collect();
+            let bytes = reach::pinned(config.origin, pin, &kept_statement(&pin.sha256), urls, means)?;
             let statement = Statement::parse(&bytes)?;
             let named = pins(&folder, &statement, &bytes);
             // A lock that says something else of what the statement names was edited: this state is not there.
             if let Some(other) = named.iter().find(|pin| !locked.indexes.contains(pin)) {
-                return Err(IndexError::Gone { origin: config.origin.clone(), path: other.path.clone() });
+                return Err(ReachError::Gone { origin: config.origin.clone(), path: other.path.clone() }.into());
             }
             indexes.extend(named);
             let index = read_primary(config.origin, mirrors, means, &folder, &statement)?;
@@ -213,7 +196,7 @@ impl Archive {
         for (repository, _) in wanted(config) {
             let path = below(&repository, repomd::PATH);
             let pin = locked.indexes.iter().find(|index| index.path == path)?;
-            let bytes = kept_bytes(folder, &pin.sha256)?;
+            let bytes = reach::kept(folder, &kept_statement(&pin.sha256), &pin.sha256)?;
             let statement = Statement::parse(&bytes).ok()?;
             indexes.extend(pins(&repository, &statement, &bytes));
             date = date.max(statement.date);
@@ -278,25 +261,6 @@ fn kept_statement(sha256: &Digest) -> String {
     format!("{}.repomd", sha256.to_hex())
 }
 
-fn kept_bytes(folder: &Path, sha256: &Digest) -> Option<Vec<u8>> {
-    fs::read(folder.join(kept_statement(sha256))).ok().filter(|bytes| Digest::of(bytes) == *sha256)
-}
-
-fn folder_fault(path: &Path) -> impl Fn(std::io::Error) -> IndexError + use<> {
-    let path = path.to_owned();
-    move |source| IndexError::Folder { path: path.clone(), source }
-}
-
-/// Writes a kept file: whole or not at all.
-fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IndexError> {
-    let place = folder.join(name);
-    let fault = folder_fault(&place);
-    fs::create_dir_all(folder).map_err(&fault)?;
-    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(&fault)?;
-    aside.write_all(bytes).map_err(&fault)?;
-    aside.persist(&place).map(drop).map_err(|error| fault(error.error))
-}
-
 fn digest_of(path: &Path) -> Option<Digest> {
     let mut hashed = Hashed::new(File::open(path).ok()?);
     std::io::copy(&mut hashed, &mut std::io::sink()).ok()?;
@@ -313,7 +277,7 @@ fn fetch(
 ) -> Result<File, IndexError> {
     let kept = means.folder.join(format!("{}.rpm-index", file.sha256.to_hex()));
     if digest_of(&kept) != Some(file.sha256) {
-        fs::create_dir_all(means.folder).map_err(folder_fault(means.folder))?;
+        fs::create_dir_all(means.folder).map_err(ReachError::folder(means.folder))?;
         let download: PathBuf = means.folder.join(format!("{}.rpm-download", file.sha256.to_hex()));
         let path = below(folder, &file.path);
         let size = file.size.filter(|size| *size <= INDEX_LIMIT);
@@ -324,14 +288,11 @@ fn fetch(
             expect: Expect::Digest { sha256: file.sha256, size: Some(size) },
             subject: format!("{origin} {path}"),
         };
-        let fault = |source| match moved_on(&source) {
-            true => IndexError::Gone { origin: origin.clone(), path: path.clone() },
-            false => IndexError::Fetch { origin: origin.clone(), source: Box::new(source) },
-        };
+        let fault = |source| ReachError::of_locked(origin, &path, source);
         means.fetcher.fetch(&request, &download, means.reporter).map_err(fault)?;
-        fs::rename(&download, &kept).map_err(folder_fault(&kept))?;
+        fs::rename(&download, &kept).map_err(ReachError::folder(&kept))?;
     }
-    File::open(&kept).map_err(folder_fault(&kept))
+    Ok(File::open(&kept).map_err(ReachError::folder(&kept))?)
 }
 
 fn read_primary(
@@ -364,7 +325,7 @@ fn first_believed(
         let fetched = means.fetcher.fetch_bytes(&request, means.reporter);
         fetched
             .map(|(bytes, _)| bytes)
-            .map_err(|source| IndexError::Fetch { origin: config.origin.clone(), source: Box::new(source) })
+            .map_err(|source| ReachError::Fetch { origin: config.origin.clone(), source: Box::new(source) })
     };
     let believed = |mirror: &Mirror| {
         let bytes = get(mirror, &path, repomd::LIMIT)?;
@@ -374,17 +335,35 @@ fn first_believed(
         check_age(&statement, config.settings.max_age, now)?;
         Ok::<_, IndexError>((bytes, statement))
     };
-    let (mut attempts, mut hint) = (Vec::new(), None);
-    for mirror in mirrors {
-        match believed(mirror) {
-            Ok(found) => return Ok(found),
-            Err(error) => {
-                hint = hint.or_else(|| error.hint());
-                attempts.push(format!("{}: {}", shown(&mirror.url), chain(&error)));
-            }
+    Ok(reach::first_believed(config.origin, mirrors, &path, IndexError::hint, believed)?)
+}
+
+/// Nothing may be older than the lock has it. The lock says of when the newest of the repositories is; of when each was,
+/// where its statement is kept.
+fn check_floor<'s>(
+    origin: &OriginName,
+    locked: &LockedOrigin,
+    folder: &Path,
+    newest: u64,
+    offered: impl Iterator<Item = (&'s str, u64)>,
+) -> Result<(), ReachError> {
+    let replay = |what: String, offered: u64, locked: u64| {
+        Err(ReachError::Replay { what, offered: date::format(offered), locked: date::format(locked) })
+    };
+    if let Some(locked) = date::parse(&locked.date).filter(|locked| newest < *locked) {
+        return replay(format!("the origin `{origin}`"), newest, locked);
+    }
+    for (repository, offered) in offered {
+        let path = below(repository, repomd::PATH);
+        let before = locked.indexes.iter().find(|pin| pin.path == path).and_then(|pin| {
+            let bytes = reach::kept(folder, &kept_statement(&pin.sha256), &pin.sha256)?;
+            Some(Statement::parse(&bytes).ok()?.date)
+        });
+        if let Some(before) = before.filter(|before| offered < *before) {
+            return replay(format!("`{path}` of the origin `{origin}`"), offered, before);
         }
     }
-    Err(IndexError::NoMirror { origin: config.origin.clone(), path, attempts, hint })
+    Ok(())
 }
 
 fn check_age(statement: &Statement, max_age: MaxAge, now: u64) -> Result<(), IndexError> {
@@ -396,14 +375,4 @@ fn check_age(statement: &Statement, max_age: MaxAge, now: u64) -> Result<(), Ind
         }
         _ => Ok(()),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -4,14 +4,14 @@ use std::io;
 use std::path::PathBuf;
 
 use kiln_archive::ReadError;
-use kiln_fetch::FetchError;
+use kiln_model::ObjectError;
 use kiln_model::name::NameError;
 use kiln_model::path::PathError;
-use kiln_model::{ObjectError, OriginName};
 
 use super::relation::RelationError;
 use crate::debian::openpgp::{KeyringError, SignatureError};
 use crate::payload::PayloadError;
+use crate::reach::ReachError;
 
 /// Why a package cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,9 @@ impl From<PayloadError> for RpmError {
 /// Why the repositories of an origin cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
+    /// It cannot be reached in the state that is wanted.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     /// The keyring cannot be read.
     #[error("cannot read the keyring `{}`", .path.display())]
     ReadKeyring {
@@ -113,18 +116,6 @@ pub enum IndexError {
     /// The keyring is none.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// No mirror has a believable repository.
-    #[error("no mirror serves `{path}` of the origin `{origin}`:{}", attempts.iter().map(|a| format!("\n  {a}")).collect::<String>())]
-    NoMirror {
-        /// The origin.
-        origin: OriginName,
-        /// The file.
-        path: String,
-        /// What is wrong with each.
-        attempts: Vec<String>,
-        /// What to do about the first.
-        hint: Option<String>,
-    },
     /// Its signature does not count.
     #[error("it is not believed")]
     Signature(#[from] SignatureError),
@@ -146,45 +137,9 @@ pub enum IndexError {
         /// What is wrong.
         why: String,
     },
-    /// It is older than the one in the lock.
-    #[error("the origin `{origin}` is offered as it was on {offered}, and the lock has it as of {locked}")]
-    Replay {
-        /// The origin.
-        origin: OriginName,
-        /// The date of what is offered.
-        offered: String,
-        /// The date in the lock.
-        locked: String,
-    },
-    /// A locked index is kept nowhere any more.
-    #[error("the locked index `{path}` of the origin `{origin}` is gone from its mirrors")]
-    Gone {
-        /// The origin.
-        origin: OriginName,
-        /// The index.
-        path: String,
-    },
-    /// Something cannot be fetched.
-    #[error("cannot fetch from the origin `{origin}`")]
-    Fetch {
-        /// The origin.
-        origin: OriginName,
-        /// Why.
-        #[source]
-        source: Box<FetchError>,
-    },
     /// A package that is needed is named by a digest that does not hold.
     #[error("the index names `{0}` by something other than its SHA-256")]
     Digest(String),
-    /// The folder of kept indexes cannot be used.
-    #[error("cannot use `{}`", .path.display())]
-    Folder {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
 }
 
 impl IndexError {
@@ -192,25 +147,17 @@ impl IndexError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Reach(error) => error.hint(),
             Self::Keyring(error) => error.hint(),
             Self::Signature(error) => error.hint(),
-            Self::NoMirror { hint, .. } => hint.clone(),
             Self::Age { old: true, .. } => Some(
                 "try another mirror; if the repository is not brought up to date any more, say so: `max-age: unlimited`"
                     .to_owned(),
             ),
             Self::Age { old: false, .. } => Some("check this machine's clock".to_owned()),
             Self::Read { .. } => Some("the repository is damaged or of a newer format: try another mirror".to_owned()),
-            Self::Replay { .. } => Some(
-                "try another mirror; if the archive really went back, remove the block of that origin from `kiln.lock`"
-                    .to_owned(),
-            ),
-            Self::Gone { origin, .. } => Some(format!(
-                "the archive has moved on: `kiln lock --update {origin}` takes its present state; what a store has already stays usable"
-            )),
-            Self::Fetch { source, .. } => source.hint(),
             Self::Digest(_) => Some("its repository has to be made with SHA-256, as `createrepo_c` does".to_owned()),
-            Self::ReadKeyring { .. } | Self::Folder { .. } => None,
+            Self::ReadKeyring { .. } => None,
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Why an archive cannot be used, and what to do about it.
 
-use std::io;
-use std::path::PathBuf;
-
 use kiln_fetch::FetchError;
 use kiln_model::OriginName;
 
 use crate::debian::index::IndexError;
 use crate::debian::release::ReleaseError;
+use crate::reach::ReachError;
 
 /// Why an archive cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,15 +93,9 @@ pub enum ArchiveError {
         #[source]
         source: Box<IndexError>,
     },
-    /// The folder of kept indexes cannot be used.
-    #[error("cannot use `{}`", .path.display())]
-    Folder {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    /// The folder of what is kept cannot be used.
+    #[error(transparent)]
+    Kept(#[from] ReachError),
 }
 
 fn lines(errors: &[ArchiveError]) -> String {
@@ -143,10 +135,7 @@ impl ArchiveError {
                 names.join(" ")
             )),
             Self::Index { source, .. } => source.hint(),
-            Self::Folder { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space, then try again".to_owned())
-            }
-            Self::Folder { .. } => None,
+            Self::Kept(error) => error.hint(),
         }
     }
 }

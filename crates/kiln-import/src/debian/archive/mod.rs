@@ -32,6 +32,7 @@ use super::index::{Entry, FORMAT, Index, IndexError, Record, SourceRecord};
 use super::mirror::Mirror;
 use super::openpgp::Keyring;
 use super::release::{Checks, IndexFile, MaxAge, ReleaseError, SignedRelease, VerifiedRelease};
+use crate::reach::{self, ReachError};
 
 /// No release file is longer.
 const RELEASE_LIMIT: u64 = 32 << 20;
@@ -124,7 +125,7 @@ impl Archive {
             not_before: locked,
         };
         let (release, bytes, mirrors) = first_believed(config, keyrings, access, &checks)?;
-        keep_release(access.folder, &release, &bytes)?;
+        reach::keep(access.folder, &kept_release(&release.digest()), &bytes)?;
         let fault = |source| ArchiveError::Release { origin: config.origin.clone(), source: Box::new(source) };
         let files = wanted(config, &release).map_err(fault)?;
         let access = Access { mirrors: &mirrors, ..access };
@@ -160,8 +161,7 @@ impl Archive {
         files: &[IndexFile],
         access: Access<'_>,
     ) -> Result<Self, ArchiveError> {
-        fs::create_dir_all(access.folder)
-            .map_err(|source| ArchiveError::Folder { path: access.folder.to_owned(), source })?;
+        fs::create_dir_all(access.folder).map_err(ReachError::folder(access.folder))?;
         let mut archive = Self { state, packages: Vec::new(), sources: Vec::new() };
         for file in files {
             if file.path.contains("/source/") {
@@ -225,17 +225,6 @@ fn check_names(config: &ArchiveConfig) -> Result<(), ArchiveError> {
 
 fn kept_release(digest: &Digest) -> String {
     format!("{}.release", digest.to_hex())
-}
-
-/// Keeps the statement of a state: whole or not at all.
-fn keep_release(folder: &Path, release: &VerifiedRelease, bytes: &[u8]) -> Result<(), ArchiveError> {
-    let place = folder.join(kept_release(&release.digest()));
-    let fault = |source| ArchiveError::Folder { path: place.clone(), source };
-    fs::create_dir_all(folder).map_err(fault)?;
-    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(fault)?;
-    io::Write::write_all(&mut aside, bytes).map_err(fault)?;
-    aside.persist(&place).map_err(|error| fault(error.error))?;
-    Ok(())
 }
 
 /// The indexes that the project asks for.
@@ -325,8 +314,8 @@ fn index<R: Entry>(
         Err(error) => return Err(fault(error)),
     }
     let lock_path = access.folder.join("lock");
-    let folder_fault = |source| ArchiveError::Folder { path: lock_path.clone(), source };
-    let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(folder_fault)?;
+    let folder_fault = ReachError::folder(&lock_path);
+    let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(&folder_fault)?;
     lock.lock().map_err(folder_fault)?;
     // Whoever held the lock may have made it.
     match Index::open(&kept, &file.sha256) {
@@ -355,7 +344,7 @@ fn index<R: Entry>(
     })?;
     let task = Task::start(access.reporter, "Reading", &request.subject, None);
     let built = File::open(&download)
-        .map_err(|source| ArchiveError::Folder { path: download.clone(), source })
+        .map_err(|source| ReachError::folder(&download)(source).into())
         .and_then(|packed| build::<R>(packed, file, &kept).map_err(fault));
     // It is only a cache; when it cannot be removed it is found and used the next time.
     let _ = fs::remove_file(&download);
