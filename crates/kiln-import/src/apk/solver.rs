@@ -15,7 +15,9 @@ use kiln_model::{Architecture, OriginName, PackageName};
 use super::architecture_name;
 use super::dependency::Dependency;
 use super::index::{Index, Record};
-use crate::solver::{Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, explain, similar};
+use crate::solver::{
+    Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, explain, requests, similar,
+};
 
 /// One repository of an origin for one architecture.
 #[derive(Debug, Clone, Copy)]
@@ -172,7 +174,7 @@ impl<'a> Alpine<'a> {
 
     /// Notes every package that is needed by its own name by what `roots` bring: those may serve where nothing but an
     /// offer does.
-    fn follow(&self, roots: &BTreeSet<String>) {
+    fn follow(&self, roots: &[String]) {
         let mut queue: Vec<PackageId> = Vec::new();
         let mut seen = BTreeSet::new();
         let note = |name: &str, queue: &mut Vec<PackageId>| {
@@ -307,16 +309,11 @@ pub fn unknown(
     architecture: Architecture,
 ) -> Result<Vec<(SolveRequest, SolveError)>, SolveError> {
     let alpine = Alpine::new(repositories, architecture)?;
-    let mut found = Vec::new();
-    for request in requests.iter().collect::<BTreeSet<_>>() {
-        let SolveRequest::Package { origin, name, version: _ } = request else { continue };
-        // An origin without an index here has been told of when it was opened.
-        let Some(known) = repositories.iter().find(|repository| repository.origin == origin) else { continue };
-        if let Err(error) = alpine.root(known.origin, name) {
-            found.push((request.clone(), error));
-        }
-    }
-    Ok(found)
+    Ok(requests::unknown(requests, &origins(repositories), |origin, name| alpine.root(origin, name)))
+}
+
+fn origins<'a>(repositories: &[Repository<'a>]) -> Vec<&'a OriginName> {
+    repositories.iter().map(|repository| repository.origin).collect()
 }
 
 /// Finds the packages that `requests` need, sorted by name. Alpine marks no package essential.
@@ -329,23 +326,10 @@ pub fn solve<'a>(
     architecture: Architecture,
 ) -> Result<Vec<Selected<'a>>, SolveError> {
     let mut alpine = Alpine::new(repositories, architecture)?;
-    let mut asked: BTreeMap<&PackageName, &OriginName> = BTreeMap::new();
-    let mut roots = BTreeSet::new();
-    for request in requests {
-        let SolveRequest::Package { origin, name, version: _ } = request else { continue };
-        let known = repositories.iter().find(|repository| repository.origin == origin);
-        let known = known.ok_or_else(|| SolveError::UnknownOrigin(origin.clone()))?.origin;
-        if let Some(other) = asked.insert(name, origin).filter(|other| *other != origin) {
-            let described = |origin: &OriginName| format!("`{origin}:{name}`");
-            let (first, second) = (described(other), described(origin));
-            return Err(SolveError::TwoVersions { name: name.clone(), first, second });
-        }
-        let root = alpine.root(origin, name)?;
-        alpine.narrowed.insert(root.clone(), known);
-        roots.insert(root);
-    }
-    alpine.follow(&roots);
-    let list: Vec<String> = roots.iter().cloned().collect();
+    let roots = requests::roots(requests, &origins(repositories), |origin, name| alpine.root(origin, name))?;
+    alpine.narrowed.extend(roots.iter().map(|(root, origin)| (root.clone(), *origin)));
+    let list: Vec<String> = roots.into_keys().collect();
+    alpine.follow(&list);
     let mut provider = Provider::new(alpine);
     let mut found = provider.solve(&list, &[])?;
     if found.is_none() {

@@ -17,7 +17,9 @@ use kiln_model::{Architecture, OriginName, PackageName};
 use super::index::{Index, Record};
 use super::relation::{Relation, RelationError, Simple};
 use super::{merged, rich};
-use crate::solver::{Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, explain, similar};
+use crate::solver::{
+    Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, explain, requests, similar,
+};
 
 /// One repository of an origin.
 #[derive(Debug, Clone, Copy)]
@@ -346,16 +348,11 @@ pub fn unknown(
 ) -> Result<Vec<(SolveRequest, SolveError)>, SolveError> {
     let files = FoundFiles::new();
     let rpms = Rpms::new(repositories, architecture, &files)?;
-    let mut found = Vec::new();
-    for request in requests.iter().collect::<BTreeSet<_>>() {
-        let SolveRequest::Package { origin, name, version: _ } = request else { continue };
-        // An origin without an index here has been told of when it was opened.
-        let Some(known) = repositories.iter().find(|repository| repository.origin == origin) else { continue };
-        if let Err(error) = rpms.root(known.origin, name) {
-            found.push((request.clone(), error));
-        }
-    }
-    Ok(found)
+    Ok(requests::unknown(requests, &origins(repositories), |origin, name| rpms.root(origin, name)))
+}
+
+fn origins<'a>(repositories: &[Repository<'a>]) -> Vec<&'a OriginName> {
+    repositories.iter().map(|repository| repository.origin).collect()
 }
 
 /// Finds the packages that `requests` need, sorted by name. `found` is what lists of all files were asked for so far.
@@ -369,22 +366,9 @@ pub fn solve<'a>(
     found: &'a FoundFiles,
 ) -> Result<Solved<'a>, SolveError> {
     let mut rpms = Rpms::new(repositories, architecture, found)?;
-    let mut asked: BTreeMap<&PackageName, &OriginName> = BTreeMap::new();
-    let mut roots = BTreeSet::new();
-    for request in requests {
-        let SolveRequest::Package { origin, name, version: _ } = request else { continue };
-        let known = repositories.iter().find(|repository| repository.origin == origin);
-        let known = known.ok_or_else(|| SolveError::UnknownOrigin(origin.clone()))?.origin;
-        if let Some(other) = asked.insert(name, origin).filter(|other| *other != origin) {
-            let described = |origin: &OriginName| format!("`{origin}:{name}`");
-            let (first, second) = (described(other), described(origin));
-            return Err(SolveError::TwoVersions { name: name.clone(), first, second });
-        }
-        let root = rpms.root(origin, name)?;
-        rpms.narrowed.insert(root.clone(), known);
-        roots.insert(root);
-    }
-    let roots: Vec<String> = roots.into_iter().collect();
+    let roots = requests::roots(requests, &origins(repositories), |origin, name| rpms.root(origin, name))?;
+    rpms.narrowed.extend(roots.iter().map(|(root, origin)| (root.clone(), *origin)));
+    let roots: Vec<String> = roots.into_keys().collect();
     let mut provider = Provider::new(rpms);
     let mut chosen = provider.solve(&roots, &[])?;
     if chosen.is_none() && provider.universe().wants.borrow().is_empty() {

@@ -6,6 +6,7 @@
 mod error;
 mod explain;
 mod provider;
+pub(crate) mod requests;
 mod similar;
 
 use std::rc::Rc;

@@ -1,0 +1,50 @@
+//! From what a project asks of its origins to the names that a solver begins with, for archives whose repositories are
+//! asked by origin and name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_model::{OriginName, PackageName};
+
+use super::{SolveError, SolveRequest};
+
+/// Every request that names no package, with why. `root` gives the name that a solver knows a package by.
+pub(crate) fn unknown(
+    requests: &[SolveRequest],
+    origins: &[&OriginName],
+    root: impl Fn(&OriginName, &PackageName) -> Result<String, SolveError>,
+) -> Vec<(SolveRequest, SolveError)> {
+    let mut found = Vec::new();
+    for request in requests.iter().collect::<BTreeSet<_>>() {
+        let SolveRequest::Package { origin, name, version: _ } = request else { continue };
+        // An origin without an index here has been told of when it was opened.
+        if !origins.contains(&origin) {
+            continue;
+        }
+        if let Err(error) = root(origin, name) {
+            found.push((request.clone(), error));
+        }
+    }
+    found
+}
+
+/// The names that a solver begins with, each with the origin that it is to come from.
+pub(crate) fn roots<'o>(
+    requests: &[SolveRequest],
+    origins: &[&'o OriginName],
+    root: impl Fn(&OriginName, &PackageName) -> Result<String, SolveError>,
+) -> Result<BTreeMap<String, &'o OriginName>, SolveError> {
+    let mut asked: BTreeMap<&PackageName, &OriginName> = BTreeMap::new();
+    let mut roots = BTreeMap::new();
+    for request in requests {
+        let SolveRequest::Package { origin, name, version: _ } = request else { continue };
+        let known = origins.iter().copied().find(|known| *known == origin);
+        let known = known.ok_or_else(|| SolveError::UnknownOrigin(origin.clone()))?;
+        if let Some(other) = asked.insert(name, origin).filter(|other| *other != origin) {
+            let described = |origin: &OriginName| format!("`{origin}:{name}`");
+            let (first, second) = (described(other), described(origin));
+            return Err(SolveError::TwoVersions { name: name.clone(), first, second });
+        }
+        roots.insert(root(origin, name)?, known);
+    }
+    Ok(roots)
+}
