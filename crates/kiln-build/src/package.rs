@@ -1,14 +1,16 @@
 //! Packages as the results of actions, the same for imports and builds.
 //!
 //! The result of an action that makes a package has the object [`RECORD`] (a [`PackageRecord`]) and the tree [`TREE`] that
-//! the record names. A part of it is under the same names with `:PART` after them. What a built package needs of other
-//! recipes of the project, which a record cannot name, is in the metadata [`RECIPES`], one name a line.
+//! the record names. A part of it is under the same names with `:PART` after them. What a built package needs is in the
+//! metadata, so that who only asks what comes along reads no record: of other recipes of the project, which a record
+//! cannot name, in [`RECIPES`], one name a line; of origins in [`PACKAGES`], one `ORIGIN:NAME` a line.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use kiln_model::name::NameError;
 use kiln_model::{
-    Dir, ObjectError, ObjectId, ObjectSink as _, ObjectSource as _, PackageName, PackageRecord, PartName,
+    Dir, ObjectError, ObjectId, ObjectSink as _, ObjectSource as _, PackageName, PackageRecord, PackageRef, PartName,
 };
 use kiln_store::{ActionResult, Session, WriteError};
 
@@ -18,6 +20,8 @@ pub const RECORD: &str = "record";
 pub const TREE: &str = "tree";
 /// The project's packages that a built package needs at run time, in its result's metadata.
 pub const RECIPES: &str = "recipes";
+/// The packages of origins that a built package needs at run time, in its result's metadata.
+pub const PACKAGES: &str = "packages";
 
 /// Why a package cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +83,23 @@ pub fn put_package(
     let object = session.put(&bytes)?;
     result.trees.insert(under(TREE, part).into_owned(), id);
     result.objects.insert(under(RECORD, part).into_owned(), (object, bytes.len() as u64));
-    if !recipes.is_empty() {
-        let names: Vec<&str> = recipes.iter().map(PackageName::as_str).collect();
-        result.meta.insert(under(RECIPES, part).into_owned(), names.join("\n"));
+    let recipes: BTreeSet<String> = recipes.iter().map(PackageName::to_string).collect();
+    let packages = record.runtime.iter().map(|pinned| format!("{}:{}", pinned.origin, pinned.name)).collect();
+    for (name, needed) in [(RECIPES, recipes), (PACKAGES, packages)] {
+        if !needed.is_empty() {
+            let lines: Vec<String> = needed.into_iter().collect();
+            result.meta.insert(under(name, part).into_owned(), lines.join("\n"));
+        }
     }
     Ok(())
+}
+
+/// The name of a package that a recipe builds, or of a part of it: `nginx`, `nginx-dev`.
+///
+/// # Errors
+/// When the two together are no package's name.
+pub fn name_of(recipe: &PackageName, part: Option<&PartName>) -> Result<PackageName, NameError> {
+    part.map_or_else(|| Ok(recipe.clone()), |part| format!("{recipe}-{part}").parse())
 }
 
 /// The object that holds the record of a package, or of a part of one.
@@ -116,9 +132,9 @@ pub fn package_record(
     record_of(session, &record_object(result, part)?)
 }
 
-/// The project's packages that a built package, or a part of one, needs at run time.
+/// What a built package, or a part of one, needs at run time: packages of the project and of origins.
 #[must_use]
-pub fn recipes_needed(result: &ActionResult, part: Option<&PartName>) -> BTreeSet<PackageName> {
-    let names = result.meta.get(&*under(RECIPES, part)).map_or("", String::as_str);
-    names.lines().filter_map(|name| name.parse().ok()).collect()
+pub fn needed(result: &ActionResult, part: Option<&PartName>) -> Vec<PackageRef> {
+    let lines = [RECIPES, PACKAGES].into_iter().filter_map(|name| result.meta.get(&*under(name, part)));
+    lines.flat_map(|text| text.lines()).filter_map(|line| line.parse().ok()).collect()
 }

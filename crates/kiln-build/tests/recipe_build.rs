@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use bench::{Bench, chain, folder, pairs, patch, show, source};
 use kiln_build::graph::Action as _;
-use kiln_build::package::{TREE, package_record, recipes_needed};
+use kiln_build::package::{TREE, needed, package_record};
 use kiln_build::recipe::{BuildAction, BuildError, Executor, FailedBuild, OutputError, Script};
 use kiln_build::sandbox::{Exit, Finished, SandboxError};
 use kiln_model::facts::{Mode, Permission, Service};
@@ -57,7 +57,7 @@ fn builds_patched_sources_into_a_package_once() {
     assert_eq!(record.name.as_str(), "thing-data");
     let record = package_record(&session, result, None).unwrap();
     assert_eq!(record.runtime.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["host-tools"]);
-    assert!(recipes_needed(result, None).is_empty());
+    assert_eq!(needed(result, None), ["host:host-tools".parse().unwrap()], "as its record says");
     let warnings = bench.told.warnings();
     assert!(warnings.iter().any(|w| w.contains("`/usr/bin/thing` was installed with a special mode")), "{warnings:?}");
     // Nothing is left over, and a second run does nothing.

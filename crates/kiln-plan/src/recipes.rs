@@ -1,6 +1,6 @@
 //! The nodes of recipes: sources, build environment, build.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -156,13 +156,12 @@ impl<'a> Recipes<'a> {
         let environment = self.environment(graph, &variant.label, &members, &candidates, &built);
         // What it is declared to need at run time provides interpreters too, though the build does not see it.
         let runtime = imports.target(graph, &format!("recipe:{}:runtime", variant.label), self.architecture)?;
-        let provide = members.iter().chain(&*candidates).chain(&*runtime);
-        let mut packages: Vec<NodeId> = provide.map(|member| member.node).collect();
+        let members = together([&members, &candidates, &runtime]);
+        let mut packages: Vec<NodeId> = members.iter().map(|member| member.node).collect();
         packages.extend(built.iter().map(|built| built.node));
         packages.sort_unstable();
         packages.dedup();
         let build = self.build(graph, imports, recipe, variant, Environment { root: environment, packages })?;
-        let members = together(members, candidates.iter().chain(&*runtime));
         let mut nodes = RecipeNodes { build, environment, members, built, test: None };
         // Known from here on: what it needs to run may need it in turn.
         self.nodes.insert(variant.label.clone(), nodes.clone());
@@ -214,8 +213,7 @@ impl<'a> Recipes<'a> {
         parts: &BTreeMap<PackageName, Vec<PartName>>,
     ) -> Result<Brought, RecipeError> {
         let mut built: BTreeMap<PackageName, Built> = BTreeMap::new();
-        let mut candidates: BTreeMap<PackageRef, MemberNode> = BTreeMap::new();
-        let mut seen: BTreeSet<NodeId> = BTreeSet::new();
+        let mut candidates: Vec<Arc<[MemberNode]>> = Vec::new();
         for (name, variant) in self.workspace.project.runtime_recipes(roots) {
             let nodes = self.nodes(graph, imports, &variant)?;
             let parts = parts.get(&name).cloned().unwrap_or_default();
@@ -224,11 +222,9 @@ impl<'a> Recipes<'a> {
             for other in nodes.built.iter() {
                 built.entry(other.name.clone()).or_insert_with(|| Built { wanted: false, ..other.clone() });
             }
-            for member in nodes.members.iter().filter(|member| seen.insert(member.node)) {
-                candidates.insert(imports::reference(member), member.clone());
-            }
+            candidates.push(nodes.members);
         }
-        Ok(Brought { built: built.into_values().collect(), candidates: candidates.into_values().collect() })
+        Ok(Brought { built: built.into_values().collect(), candidates: together(&candidates) })
     }
 
     /// The tests of every recipe so far.
@@ -397,11 +393,22 @@ impl<'a> Recipes<'a> {
     }
 }
 
-/// `members` and those of the others that are not among them.
-fn together<'m>(members: Arc<[MemberNode]>, others: impl Iterator<Item = &'m MemberNode>) -> Arc<[MemberNode]> {
-    let mut seen: BTreeSet<NodeId> = members.iter().map(|member| member.node).collect();
-    let new: Vec<MemberNode> = others.filter(|member| seen.insert(member.node)).cloned().collect();
-    if new.is_empty() { members } else { members.iter().cloned().chain(new).collect() }
+/// What is in any of these sets, in the order of the references. Most recipes have one environment: their sets are one
+/// and the same, and cost nothing here.
+fn together<'s>(sets: impl IntoIterator<Item = &'s Arc<[MemberNode]>>) -> Arc<[MemberNode]> {
+    let mut different: Vec<&Arc<[MemberNode]>> = Vec::new();
+    for set in sets {
+        if !set.is_empty() && !different.iter().any(|other| Arc::ptr_eq(other, set)) {
+            different.push(set);
+        }
+    }
+    if let [] | [_] = different[..] {
+        return different.first().map_or_else(Arc::default, |set| Arc::clone(set));
+    }
+    let members = different.iter().flat_map(|set| set.iter());
+    let by_reference: BTreeMap<PackageRef, &MemberNode> =
+        members.map(|member| (imports::reference(member), member)).collect();
+    by_reference.into_values().cloned().collect()
 }
 
 /// What unpacking does with links that lead out.

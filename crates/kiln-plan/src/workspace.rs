@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_model::diagnostic::Diagnostics;
+use kiln_model::lock::{self, Lock};
 use kiln_model::project::{
     FileKind, Files, IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, ProjectPath, RULES, parse_project_tree,
     wanted_files,
@@ -30,6 +31,8 @@ pub struct Workspace {
     /// The text of `kiln.lock`; none before the first `kiln lock`. Bytes that are no text are U+FFFD, which reading the
     /// lock refuses.
     pub lock_text: Option<Arc<str>>,
+    /// What that text says, or what is wrong with it.
+    pub lock: Option<Result<Arc<Lock>, Diagnostics>>,
 }
 
 /// Why a project cannot be read.
@@ -112,20 +115,30 @@ impl Workspace {
         if ![PROJECT_FILE, "kiln.yml"].iter().any(|name| folder.join(name).exists()) {
             return Err(WorkspaceError::NoProject(folder.to_owned()));
         }
-        // Git takes a few milliseconds, most of them waiting: the files are read meanwhile.
-        let (git, texts) = std::thread::scope(|scope| {
+        // Git takes a few milliseconds, most of them waiting, and the lock of a large project is long.
+        std::thread::scope(|scope| {
             let git = scope.spawn(|| git::state(folder));
-            let texts = read_texts(folder);
-            let git = git.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (git, texts)
-        });
-        let texts = texts?;
-        let named = texts.iter().map(|(path, text)| (path.as_str(), text.as_str()));
-        let project =
-            parse_project_tree(named, &Disk(folder)).map_err(|faults| WorkspaceError::Project(Box::new(faults)))?;
-        let lock_text = bytes(&folder.join(LOCK_FILE), u64::MAX)?.map(|bytes| String::from_utf8_lossy(&bytes).into());
-        Ok(Self { folder: folder.to_owned(), project, git: git?, lock_text })
+            let lock = scope.spawn(|| read_lock(folder));
+            let texts = read_texts(folder)?;
+            let named = texts.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+            let project =
+                parse_project_tree(named, &Disk(folder)).map_err(|faults| WorkspaceError::Project(Box::new(faults)))?;
+            let lock = lock.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let git = git.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let (lock_text, lock) = lock.unzip();
+            Ok(Self { folder: folder.to_owned(), project, git, lock_text, lock })
+        })
     }
+}
+
+type ReadLock = (Arc<str>, Result<Arc<Lock>, Diagnostics>);
+
+/// The lock's text, and what it says.
+fn read_lock(folder: &Path) -> Result<Option<ReadLock>, WorkspaceError> {
+    let Some(bytes) = bytes(&folder.join(LOCK_FILE), u64::MAX)? else { return Ok(None) };
+    let text: Arc<str> = String::from_utf8_lossy(&bytes).into();
+    let lock = lock::parse(&text).map(Arc::new);
+    Ok(Some((text, lock)))
 }
 
 /// The texts of the files that make a project, by path.

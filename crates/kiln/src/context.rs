@@ -195,8 +195,8 @@ impl Context {
     }
 
     /// The lock, which has to say what the project asks. With `refresh` it is made to.
-    pub fn lock(&self, workspace: &Workspace, services: &Services, refresh: bool) -> Outcome<Lock> {
-        let strict = workspace.lock_text.as_ref().map(|text| (lock::parse(text), text));
+    pub fn lock(&self, workspace: &Workspace, services: &Services, refresh: bool) -> Outcome<Arc<Lock>> {
+        let strict = workspace.lock.as_ref().zip(workspace.lock_text.as_ref());
         let Some((parsed, text)) = strict.filter(|(parsed, _)| !refresh || parsed.is_ok()) else {
             if refresh {
                 return self.refresh_lock(workspace, services);
@@ -204,14 +204,14 @@ impl Context {
             let hint = "run `kiln lock` and commit what it writes, or build with `--lock`";
             return Err(Failure::usage(format!("the project has no `{LOCK_FILE}`"), Some(hint.to_owned())));
         };
-        let lock = parsed.map_err(|faults| self.diagnostics(&faults))?;
-        let stale = Wanted::of(workspace, services).stale(workspace, &lock);
+        let lock = parsed.as_ref().map_err(|faults| self.diagnostics(faults))?;
+        let stale = Wanted::of(workspace, services).stale(workspace, lock);
         if stale.is_empty() {
-            if let Some(faults) = kiln_plan::hooks::of_nothing(workspace, &lock) {
+            if let Some(faults) = kiln_plan::hooks::of_nothing(workspace, lock) {
                 return Err(self.diagnostics(&faults));
             }
-            return match pins::check(workspace, services, &lock, text) {
-                Ok(()) => Ok(lock),
+            return match pins::check(workspace, services, lock, text) {
+                Ok(()) => Ok(Arc::clone(lock)),
                 Err(_) if refresh => self.refresh_lock(workspace, services),
                 Err(faults) => Err(self.diagnostics(&faults)),
             };
@@ -227,12 +227,12 @@ impl Context {
         Err(Failure::usage(message, Some("run `kiln lock`, or build with `--lock`".to_owned())))
     }
 
-    fn refresh_lock(&self, workspace: &Workspace, services: &Services) -> Outcome<Lock> {
+    fn refresh_lock(&self, workspace: &Workspace, services: &Services) -> Outcome<Arc<Lock>> {
         let old = self.salvage_lock(workspace)?;
         let new = self.resolve(workspace, services, old.as_ref(), &Update::Nothing)?;
         self.write_lock(workspace, &new)?;
         self.progress.step("Locked", &format!("{}: commit it", workspace.folder.join(LOCK_FILE).display()));
-        Ok(new)
+        Ok(Arc::new(new))
     }
 
     /// Resolves what the project names.
@@ -272,7 +272,7 @@ impl Context {
     }
 
     /// The lock of a command that builds, made where there is none yet. One that is there is taken as it is, or refused.
-    pub fn lock_or_make(&self, workspace: &Workspace, services: &Services) -> Outcome<Lock> {
+    pub fn lock_or_make(&self, workspace: &Workspace, services: &Services) -> Outcome<Arc<Lock>> {
         self.lock(workspace, services, workspace.lock_text.is_none())
     }
 

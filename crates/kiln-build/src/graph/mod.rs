@@ -99,21 +99,27 @@ pub trait Action: Any + Send + Sync {
 /// The results of a node's dependencies.
 #[derive(Debug, Clone)]
 pub struct Inputs {
+    /// By node.
     results: Vec<(NodeId, Arc<ActionResult>)>,
 }
 
 impl Inputs {
+    fn new(mut results: Vec<(NodeId, Arc<ActionResult>)>) -> Self {
+        results.sort_unstable_by_key(|(node, _)| *node);
+        Self { results }
+    }
+
     /// The result of `node`.
     ///
     /// # Panics
     /// When the action did not name `node` as a dependency: a key that reads it would not be covered by the graph.
     #[must_use]
     pub fn get(&self, node: NodeId) -> &Arc<ActionResult> {
-        let found = self.results.iter().find(|(dependency, _)| *dependency == node);
-        &found.expect("an action reads only the results of nodes it depends on").1
+        let found = self.results.binary_search_by_key(&node, |(dependency, _)| *dependency);
+        &self.results[found.expect("an action reads only the results of nodes it depends on")].1
     }
 
-    /// The results in the order in which the action named its dependencies.
+    /// The results in the order of the nodes.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Arc<ActionResult>)> {
         self.results.iter().map(|(node, result)| (*node, result))
     }
@@ -204,7 +210,7 @@ impl Finished {
     #[must_use]
     pub fn inputs(&self, action: &dyn Action) -> Option<Inputs> {
         let result = |node: NodeId| Some((node, Arc::clone(self.result(node)?)));
-        Some(Inputs { results: action.dependencies().into_iter().map(result).collect::<Option<_>>()? })
+        Some(Inputs::new(action.dependencies().into_iter().map(result).collect::<Option<_>>()?))
     }
 }
 

@@ -246,7 +246,7 @@ impl Scheduler<'_> {
             let result = self.results[node.index()].get().expect("dependencies are resolved before their dependents");
             (*node, Arc::clone(result))
         };
-        Inputs { results: self.plan.dependencies[node.index()].iter().map(result).collect() }
+        Inputs::new(self.plan.dependencies[node.index()].iter().map(result).collect())
     }
 
     fn resolve(&self, node: NodeId) -> Outcome {

@@ -15,7 +15,7 @@ use crate::disk::{Whose, ingest};
 use crate::graph::Context;
 use crate::needs::{self, Built, EnvironmentPackage};
 use crate::output::{Forbidden, split};
-use crate::package::put_package;
+use crate::package::{name_of, put_package};
 
 /// Checks, splits and stores what is in `/out`.
 pub(super) fn package(
@@ -43,7 +43,7 @@ pub(super) fn package(
     let mut pieces = vec![Piece { part: None, name: build.name.clone(), tree: split.main }];
     let mut parts = split.parts;
     for part in build.parts.keys() {
-        let name = format!("{}-{part}", build.name).parse()?;
+        let name = name_of(&build.name, Some(part))?;
         let tree = parts.remove(part.as_str()).unwrap_or_default();
         pieces.push(Piece { part: Some(part.clone()), name, tree });
     }

@@ -140,7 +140,7 @@ impl Action for BuildAction {
         let parts =
             self.parts.iter().flat_map(|(part, claims)| claims.iter().map(move |claim| format!("{part} {claim}")));
         let added = self.added.iter().map(|(path, bytes)| format!("{} {path}", Digest::of(bytes).to_hex()));
-        let key = KeyBuilder::new("build.recipe/1")
+        let key = KeyBuilder::new("build.recipe/2")
             .field("patcher", patch::VERSION)
             .field("name", self.name.as_str())
             .field("version", &self.version)

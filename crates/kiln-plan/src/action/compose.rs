@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use kiln_build::graph::{Action, ActionError, Context, Inputs, NodeId};
-use kiln_build::package::{TREE, recipes_needed, record_object};
+use kiln_build::package::{TREE, name_of, needed, record_object};
 use kiln_compose::audit::Audit;
 use kiln_compose::closure::TreeAnalysis;
 use kiln_compose::{
@@ -107,69 +107,67 @@ pub struct ComposeAction {
 type Choice = BTreeMap<PackageRef, (NodeId, Option<PartName>)>;
 
 impl ComposeAction {
-    /// The packages that the project builds and that go in, with what they turned out to need.
-    fn choose_built(&self, inputs: &Inputs) -> Result<Vec<(NodeId, Option<PartName>)>, ActionError> {
+    /// The packages that go in, by name. Results say what built packages need: records are read only where those bring
+    /// along what nobody asked for.
+    fn choose(&self, inputs: &Inputs) -> Result<Choice, ActionError> {
+        // In order already, which a map is quickly made of.
+        let mut chosen: Choice = self.members.iter().map(|member| (reference(member), (member.node, None))).collect();
         let mut taken: BTreeSet<&PackageName> = BTreeSet::new();
         let mut queue: Vec<&Built> = self.built.iter().filter(|built| built.wanted).collect();
-        let mut chosen = Vec::new();
+        let mut wanted: BTreeSet<PackageRef> = BTreeSet::new();
         while let Some(built) = queue.pop() {
             if !taken.insert(&built.name) {
                 continue;
             }
-            let result = inputs.get(built.node);
             let parts = built.parts.iter().filter(|_| built.wanted).cloned().map(Some);
             for part in std::iter::once(None).chain(parts) {
-                for name in recipes_needed(result, part.as_ref()) {
-                    let needed = self.built.iter().find(|other| other.name == name);
+                for package in needed(inputs.get(built.node), part.as_ref()) {
+                    let PackageRef::Recipe(name) = &package else {
+                        wanted.insert(package);
+                        continue;
+                    };
+                    let planned = self.built.iter().find(|other| other.name == *name);
                     let missing =
                         || ActionError::message(format!("`{}` needs `{name}`, which is not planned", built.name));
-                    queue.push(needed.ok_or_else(missing)?);
+                    queue.push(planned.ok_or_else(missing)?);
                 }
-                chosen.push((built.node, part));
+                let name = name_of(&built.name, part.as_ref()).map_err(ActionError::new)?;
+                chosen.insert(PackageRef::Recipe(name), (built.node, part));
             }
+        }
+        wanted.retain(|package| !chosen.contains_key(package));
+        if !wanted.is_empty() {
+            self.choose_brought(inputs, &wanted, &mut chosen)?;
         }
         Ok(chosen)
     }
 
-    /// The packages that go in, by name. Cheap where nothing is built: records are read only to follow what built
-    /// packages need.
-    fn choose(&self, inputs: &Inputs) -> Result<Choice, ActionError> {
-        let mut chosen: Choice = BTreeMap::new();
-        for member in &*self.members {
-            chosen.insert(reference(member), (member.node, None));
-        }
-        let mut wanted: BTreeSet<(OriginName, PackageName)> = BTreeSet::new();
-        for (node, part) in self.choose_built(inputs)? {
-            let record = self.records.get(inputs.get(node), part.as_ref())?;
-            wanted.extend(record.runtime.iter().map(|pinned| (pinned.origin.clone(), pinned.name.clone())));
-            chosen.insert(PackageRef::Recipe(record.name.clone()), (node, part));
-        }
-        let have =
-            |key: &(OriginName, PackageName)| chosen.contains_key(&PackageRef::Origin(key.0.clone(), key.1.clone()));
-        wanted.retain(|key| !have(key));
-        if wanted.is_empty() {
-            return Ok(chosen);
-        }
+    /// Adds imported packages that built ones turned out to need, with all that those need.
+    fn choose_brought(
+        &self,
+        inputs: &Inputs,
+        wanted: &BTreeSet<PackageRef>,
+        chosen: &mut Choice,
+    ) -> Result<(), ActionError> {
         let mut records = Vec::with_capacity(self.candidates.len());
         for candidate in &*self.candidates {
-            records.push((candidate, self.records.get(inputs.get(candidate.node), None)?));
+            records.push((reference(candidate), candidate, self.records.get(inputs.get(candidate.node), None)?));
         }
-        let available: Vec<&PackageRecord> = records.iter().map(|(_, record)| &**record).collect();
+        let available: Vec<&PackageRecord> = records.iter().map(|(.., record)| &**record).collect();
         let mut roots = Vec::new();
-        for (origin, name) in &wanted {
-            let found = records.iter().find(|(member, _)| member.origin == *origin && member.name == *name);
-            let missing =
-                || ActionError::message(format!("`{origin}:{name}`, which a built package needs, is not locked"));
-            roots.push(&*found.ok_or_else(missing)?.1);
+        for package in wanted {
+            let found = records.iter().find(|(reference, ..)| reference == package);
+            let missing = || ActionError::message(format!("`{package}`, which a built package needs, is not locked"));
+            roots.push(&*found.ok_or_else(missing)?.2);
         }
         let place = "the build environment that it was found in";
         let brought = relations::closure(roots, &available, place).map_err(hinted(relations::RelationsError::hint))?;
-        for (candidate, record) in &records {
+        for (reference, candidate, record) in &records {
             if brought.contains(record.name.as_str()) {
-                chosen.entry(reference(candidate)).or_insert((candidate.node, None));
+                chosen.entry(reference.clone()).or_insert((candidate.node, None));
             }
         }
-        Ok(chosen)
+        Ok(())
     }
 
     /// The packages that go in, in the order of their names, each with the digest of its record.

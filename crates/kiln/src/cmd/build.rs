@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use kiln_build::graph::{ActionError, Finished, GraphError, NodeId};
@@ -94,7 +95,9 @@ impl Build {
             make_folder(folder)?;
         }
         let mut failures = Vec::new();
-        for (workspace, names) in &jobs {
+        // Never given back, as the plans below.
+        let jobs = ManuallyDrop::new(jobs);
+        for (workspace, names) in &*jobs {
             match self.project(context, workspace, names, &mut built) {
                 Err(failure) if self.keep_going => failures.push(failure),
                 other => other?,
@@ -200,7 +203,7 @@ impl Build {
                 }
                 self.write(context, workspace, &services, (architecture, several), &finished, &job, &composed, built)?;
             }
-            lock = kept.unwrap_or(lock);
+            lock = kept.map_or(lock, Arc::new);
         }
         if failures.is_empty() { Ok(()) } else { Err(Failure::several(failures, None)) }
     }
