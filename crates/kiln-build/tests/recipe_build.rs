@@ -12,7 +12,7 @@ use bench::{Bench, chain, folder, pairs, patch, show, source};
 use kiln_build::graph::Action as _;
 use kiln_build::package::{TREE, needed, package_record};
 use kiln_build::recipe::{BuildAction, BuildError, Executor, FailedBuild, OutputError, Script};
-use kiln_build::sandbox::{Exit, Finished, SandboxError};
+use kiln_build::sandbox::{Exit, Finished, Folders, SandboxError};
 use kiln_model::facts::{Mode, Permission, Service};
 use kiln_model::recipe::Step;
 
@@ -111,8 +111,9 @@ fn a_failed_step_shows_its_end_and_is_kept_to_look_into() {
     assert!(whole.starts_with("==> first\n==> only\nline 1\n") && whole.ends_with("line 100\n"), "{whole}");
     let kept = FailedBuild::find(&bench.work, &"thing".parse().unwrap()).unwrap().unwrap();
     assert_eq!(kept.step(), Some("only"));
-    assert_eq!(fs::read_to_string(kept.folder().join("build/state")).unwrap(), "one\n");
-    assert!(kept.folder().join("out/half").exists());
+    let folders = Folders::at(kept.folder());
+    assert_eq!(fs::read_to_string(folders.build().join("state")).unwrap(), "one\n");
+    assert!(folders.out().join("half").exists());
     assert!(FailedBuild::find(&bench.work, &"other".parse().unwrap()).unwrap().is_none());
     assert_eq!(fs::read_dir(bench.path("work/scratch")).unwrap().count(), 0);
     // A failure is not a result: the next run tries again, and replaces what was kept.
@@ -319,7 +320,7 @@ impl Executor for Notes {
     }
 
     fn enter(&self, script: &Script) -> Result<Exit, SandboxError> {
-        assert_eq!(fs::read_to_string(script.build.join("hello.txt")).unwrap(), "hello, world\n");
+        assert_eq!(fs::read_to_string(script.folders.build().join("hello.txt")).unwrap(), "hello, world\n");
         self.0.lock().unwrap().push(script.clone());
         Ok(Exit::Code(7))
     }
@@ -350,7 +351,7 @@ fn a_shell_opens_with_the_patched_sources_and_where_a_build_stopped() {
     let scripts = notes.0.lock().unwrap();
     assert_eq!(scripts.len(), 3);
     assert_eq!((&scripts[0].environment, &scripts[0].root), (&scripts[2].environment, &scripts[2].root));
-    assert_eq!(scripts[2].build, kept.folder().join("build"));
+    assert_eq!(scripts[2].folders, Folders::at(kept.folder()));
 }
 
 #[test]

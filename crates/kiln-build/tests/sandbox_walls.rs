@@ -12,24 +12,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fixture::Fixture;
-use kiln_build::sandbox::{Exit, Finished, ReadOnly, Sandbox, SandboxError};
+use kiln_build::sandbox::{Exit, Finished, Folders, Sandbox, SandboxError};
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(Fixture::new);
 
-struct Place {
-    build: PathBuf,
-    out: PathBuf,
-}
-
-fn place() -> Place {
+fn folders() -> Folders {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    Place { build: FIXTURE.empty(&format!("build-{n}")), out: FIXTURE.empty(&format!("out-{n}")) }
+    let room = FIXTURE.empty(&format!("room-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+    Folders::make_empty(room).unwrap()
 }
 
 fn sandbox(script: &str) -> Sandbox {
-    let Place { build, out } = place();
-    Sandbox::new(FIXTURE.root(), build, out, ["sh", "-euc", script].map(str::to_owned).to_vec())
+    Sandbox::new(FIXTURE.root(), folders(), ["sh", "-euc", script].map(str::to_owned).to_vec())
 }
 
 fn run(sandbox: &Sandbox) -> (Finished, String) {
@@ -91,9 +85,9 @@ fn only_build_out_and_tmp_can_be_written() {
     );
     let (finished, log) = run(&sandbox);
     assert_eq!((finished.exit, log.as_str()), (Exit::Code(0), ""));
-    assert_eq!(fs::read_to_string(sandbox.build.join("file")).unwrap(), "x\n");
-    assert_eq!(fs::read_to_string(sandbox.out.join("file")).unwrap(), "x\n");
-    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(sandbox.out.join("file")).unwrap());
+    assert_eq!(fs::read_to_string(sandbox.folders.build().join("file")).unwrap(), "x\n");
+    assert_eq!(fs::read_to_string(sandbox.folders.out().join("file")).unwrap(), "x\n");
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(sandbox.folders.out().join("file")).unwrap());
     assert_eq!(owner, rustix::process::geteuid().as_raw(), "what a build makes belongs to who runs it");
     assert!(!FIXTURE.root().join("build").exists(), "mount points must not be made in the checkout");
 }
@@ -159,14 +153,44 @@ fn the_host_shows_nowhere_in_proc() {
 }
 
 #[test]
-fn mounts_name_the_host_only_as_the_source_of_build_and_out() {
-    let said = says("cat /proc/self/mountinfo");
+fn no_mount_tells_where_its_folder_is_on_the_host() {
+    let said = says("cat /proc/self/mountinfo; echo; cat /proc/mounts");
     let root = FIXTURE.root();
     let folder = root.parent().unwrap().file_name().unwrap().to_str().unwrap();
-    let places: BTreeSet<&str> =
-        said.lines().filter(|l| l.contains(folder)).map(|l| l.split(' ').nth(4).unwrap()).collect();
-    assert_eq!(places, ["/build", "/out"].into(), "{said}");
+    assert!(!said.contains(folder), "{said}");
     assert!(!said.contains("shared:") && !said.contains("master:"), "no mount may travel: {said}");
+    let kind = |place: &str| {
+        let line = said.lines().find(|l| l.split(' ').nth(4) == Some(place)).unwrap_or_else(|| panic!("{said}"));
+        line.split(" - ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    for place in ["/", "/build", "/out"] {
+        assert_eq!(kind(place), "overlay", "{said}");
+    }
+}
+
+#[test]
+fn what_is_written_has_no_mark_of_the_overlay_and_is_renamed_linked_and_removed_as_anywhere() {
+    let sandbox = sandbox(
+        r#"perl -e 'use strict; my $n = 0; sub try { $n++; $_[0] or die "$n: $!\n" }
+            for my $d ("a", "a/b", "c") { try(mkdir $d) }
+            open(my $f, ">", "a/b/file") or die; print $f "1\n"; close $f;
+            try(link "a/b/file", "c/link"); try(rename "a", "c/moved"); try(unlink "c/moved/b/file");
+            try(rmdir "c/moved/b"); try(mkdir "c/moved/b"); try((stat "c/link")[3] == 1);
+            open($f, ">", "new") or die; try(unlink "new"); try(mkdir "d"); try(rmdir "d");
+            try(mkdir "/out/there"); try(mkdir "/out/there/b"); try(symlink "x", "/out/there/link");
+            try(unlink "c/link");
+            try(rmdir "c/moved/b"); try(rmdir "c/moved"); try(rmdir "c");'"#,
+    );
+    let (finished, log) = run(&sandbox);
+    assert!(finished.exit.succeeded(), "{log}");
+    let (build, out) = (sandbox.folders.build(), sandbox.folders.out());
+    assert_eq!(fs::read_dir(&build).unwrap().count(), 0, "nothing stands for what was removed");
+    for folder in [&build, &out, &out.join("there"), &out.join("there/b")] {
+        let mut names = [0_u8; 256];
+        assert_eq!(rustix::fs::listxattr(folder, &mut names).unwrap_or_default(), 0, "{}", folder.display());
+    }
+    let room = sandbox.folders.room();
+    fs::remove_dir_all(room).expect("nothing of the kernel's is left that cannot be removed");
 }
 
 #[test]
@@ -226,17 +250,6 @@ fn no_open_file_of_kiln_is_inherited() {
     let file = tempfile::tempfile().unwrap();
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
     assert_eq!(says("n=0; while [ $n -lt 100 ]; do [ -e /proc/$$/fd/$n ] && echo $n; n=$((n + 1)); done"), "0\n1\n2\n");
-}
-
-#[test]
-fn more_folders_can_be_read_and_not_written() {
-    let extra = FIXTURE.empty("extra");
-    fs::write(extra.join("file"), "extra\n").unwrap();
-    let mut sandbox = sandbox("cat /usr/share/deep/er/file; touch /usr/share/deep/er/new 2>/dev/null || echo no");
-    sandbox.read_only.push(ReadOnly { from: extra.clone(), to: "/usr/share/deep/er".to_owned() });
-    assert_eq!(run(&sandbox).1, "extra\nno\n");
-    sandbox.read_only[0].to = "/out/x".to_owned();
-    assert!(matches!(sandbox.run(&mut Vec::new()), Err(SandboxError::Place(_))));
 }
 
 #[test]

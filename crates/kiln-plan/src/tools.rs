@@ -6,7 +6,6 @@
 //! an action, so a tool runs again only when something of its projection changes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use kiln_build::disk::{IngestError, LayOutError, Whose, ingest, lay_out};
 use kiln_build::graph::Cancel;
-use kiln_build::sandbox::{Limits, Sandbox, SandboxError};
+use kiln_build::sandbox::{Folders, Limits, Sandbox, SandboxError};
 use kiln_build::work::{Log, WorkError, Workplace};
 use kiln_compose::finalizer::tool::difference;
 use kiln_compose::{ToolError, ToolRequest, ToolRunner};
@@ -120,16 +119,13 @@ impl Tools<'_> {
     fn run_in_sandbox(&self, request: &ToolRequest, key: &ActionKey) -> Result<Dir, ToolError> {
         let jobs = NonZeroUsize::MIN;
         let scratch = self.place.work.scratch().map_err(failed(request, WorkError::hint))?;
-        let folder = |name: &str| scratch.path().join(name);
-        let (root, build, out) = (folder("root"), folder("build"), folder("out"));
+        let folders = Folders::make_empty(scratch.path()).map_err(failed(request, |_| None))?;
+        let root = folders.beside("root");
         lay_out(&request.root, self.session, &root, jobs).map_err(failed(request, LayOutError::hint))?;
-        for folder in [&build, &out] {
-            fs::create_dir(folder).map_err(failed(request, |_| None))?;
-        }
         let log = self.session.log_writer(key).map_err(failed(request, kiln_store::FileError::hint))?;
         let mut log = Log::new(log, &self.place.cancel);
         for command in &request.commands {
-            let mut sandbox = Sandbox::new(&root, &build, &out, command.clone());
+            let mut sandbox = Sandbox::new(&root, folders.clone(), command.clone());
             sandbox.environment = request.environment.clone();
             sandbox.writable = request.writable.iter().map(ToString::to_string).collect();
             sandbox.alias = request.account.map(str::to_owned);
@@ -140,7 +136,7 @@ impl Tools<'_> {
                 return Err(self.refused(request, key, command, &finished));
             }
         }
-        self.collect(request, &root, &out)
+        self.collect(request, &root, &folders.out())
     }
 
     fn refused(

@@ -67,11 +67,9 @@ pub(crate) fn perform(step: &Step) -> Result<(), Errno> {
                 libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), flags, ptr::null())
             })
         }
-        Step::Mount { kind, target, attributes, options } => {
-            // SAFETY: see above.
-            done(unsafe {
-                libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), *attributes, options.as_ptr().cast())
-            })
+        Step::Mount { kind, target, attributes, options } => mount(kind, target, *attributes, options),
+        Step::MountOrBind { kind, target, attributes, options, otherwise } => {
+            mount(kind, target, *attributes, options).or_else(|_| bind(otherwise, target, false))
         }
         Step::Bind { from, to, recursive } => bind(from, to, *recursive),
         Step::Protect { path, recursive, attributes } => protect(path, *recursive, *attributes),
@@ -159,6 +157,11 @@ fn protect(path: &CStr, recursive: bool, attributes: u64) -> Result<(), Errno> {
         libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, path.as_ptr(), flags, &raw const change, size)
     })
     .map(|_| ())
+}
+
+fn mount(kind: &CStr, target: &CStr, attributes: u64, options: &CStr) -> Result<(), Errno> {
+    // SAFETY: the texts live until the call returns.
+    done(unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), attributes, options.as_ptr().cast()) })
 }
 
 fn mask(path: &CStr, null: &CStr) -> Result<(), Errno> {

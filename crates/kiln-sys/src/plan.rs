@@ -75,6 +75,19 @@ pub enum Step {
         /// Options, as the file system takes them.
         options: CString,
     },
+    /// Mounts a new file system, or shows an existing directory there where the kernel refuses the mount.
+    MountOrBind {
+        /// Its type.
+        kind: CString,
+        /// Where.
+        target: CString,
+        /// As in [`Step::Mount`].
+        attributes: u64,
+        /// As in [`Step::Mount`].
+        options: CString,
+        /// What is shown otherwise.
+        otherwise: CString,
+    },
     /// Shows an existing file or directory in another place.
     Bind {
         /// What.
@@ -187,7 +200,9 @@ impl fmt::Display for Step {
         let text = |c: &CString| c.to_string_lossy().into_owned();
         match self {
             Self::MakePrivate => write!(f, "make the mounts private"),
-            Self::Mount { kind, target, .. } => write!(f, "mount a new {} on `{}`", text(kind), text(target)),
+            Self::Mount { kind, target, .. } | Self::MountOrBind { kind, target, .. } => {
+                write!(f, "mount a new {} on `{}`", text(kind), text(target))
+            }
             Self::Bind { from, to, .. } => write!(f, "bind `{}` to `{}`", text(from), text(to)),
             Self::Protect { path, .. } => write!(f, "restrict the mount `{}`", text(path)),
             Self::Mask { path, .. } => write!(f, "mask `{}`", text(path)),
@@ -289,6 +304,20 @@ impl Plan {
         let (kind, target, options) = (self.text(kind), self.text(target), self.text(options));
         let attributes = attributes | attribute::NO_SET_USER_ID;
         self.prepare.push(Step::Mount { kind, target, attributes, options });
+    }
+
+    /// Mounts a new file system as [`Plan::mount`] does, or shows the directory `otherwise` there.
+    pub fn mount_or_bind(
+        &mut self,
+        kind: &str,
+        target: impl AsRef<OsStr>,
+        attributes: u64,
+        options: &str,
+        otherwise: impl AsRef<OsStr>,
+    ) {
+        let (kind, target, options) = (self.text(kind), self.text(target), self.text(options));
+        let (attributes, otherwise) = (attributes | attribute::NO_SET_USER_ID, self.text(otherwise));
+        self.prepare.push(Step::MountOrBind { kind, target, attributes, options, otherwise });
     }
 
     /// Shows one file or directory in another place, without the mounts below it.

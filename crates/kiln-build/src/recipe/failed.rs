@@ -1,8 +1,8 @@
 //! Builds that failed, kept so that a person can look into them. One a package: the last.
 //!
 //! ```text
-//! WORK/failed/PACKAGE/build, out       as the build left them
-//! WORK/failed/PACKAGE/failed.json      what is needed to enter the sandbox again
+//! WORK/failed/PACKAGE/world/build, out     as the build left them
+//! WORK/failed/PACKAGE/failed.json          what is needed to enter the sandbox again
 //! ```
 
 use std::fs;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::sandboxed::{Executor, Room, SHELL, Script, environment};
 use super::{BuildError, Exit, Limits};
 use crate::graph::ActionError;
+use crate::sandbox::Folders;
 use crate::work::{WorkError, Workplace, remove_all};
 
 /// The name of the description.
@@ -113,8 +114,7 @@ impl FailedBuild {
         let Description { jobs, processes, memory, .. } = self.description;
         let script = Script {
             root: checkout.path().to_owned(),
-            build: self.folder.join("build"),
-            out: self.folder.join("out"),
+            folders: Folders::at(&self.folder),
             text: SHELL.to_owned(),
             environment: environment(jobs),
             limits: Limits { time: Duration::MAX, memory, processes },

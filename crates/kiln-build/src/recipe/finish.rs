@@ -24,8 +24,8 @@ pub(super) fn package(
     room: &Room,
     environment: &[EnvironmentPackage],
 ) -> Result<ActionResult, OutputError> {
-    let out = room.out();
-    let here = out.parent().unwrap_or(&out).to_string_lossy().into_owned();
+    let out = room.folders.out();
+    let here = room.scratch.path().to_string_lossy().into_owned();
     let mut forbidden =
         vec![Forbidden::inside("/build"), Forbidden::for_links("/out"), Forbidden::of_this_machine(&here)];
     // What the project's own files say can come to be in the package, and so can what a tool was given.

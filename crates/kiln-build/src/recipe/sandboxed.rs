@@ -13,7 +13,7 @@ use super::{BuildAction, BuildError};
 use crate::disk::lay_out;
 use crate::graph::{ActionError, Inputs};
 use crate::package::TREE;
-use crate::sandbox::{Exit, Finished, Limits, Sandbox, SandboxError};
+use crate::sandbox::{Exit, Finished, Folders, Limits, Sandbox, SandboxError};
 use crate::work::{Scratch, WorkError};
 
 /// What is run for a person who wants to look.
@@ -24,10 +24,8 @@ pub(super) const SHELL: &str = "exec /bin/bash -i";
 pub struct Script {
     /// A checkout of the environment.
     pub root: PathBuf,
-    /// What is `/build` to it.
-    pub build: PathBuf,
-    /// What is `/out` to it.
-    pub out: PathBuf,
+    /// What it may write to.
+    pub folders: Folders,
     /// The text, for `/bin/bash`.
     pub text: String,
     /// Its environment, besides what every build has.
@@ -59,7 +57,7 @@ impl Sandboxed {
     fn sandbox(script: &Script) -> Sandbox {
         let words = ["/bin/bash", "-eu", "-o", "pipefail", "-c", &script.text];
         let command = words.map(str::to_owned).to_vec();
-        let mut sandbox = Sandbox::new(&script.root, &script.build, &script.out, command);
+        let mut sandbox = Sandbox::new(&script.root, script.folders.clone(), command);
         sandbox.environment = script.environment.clone();
         sandbox.limits = script.limits;
         sandbox
@@ -90,6 +88,7 @@ pub(super) fn environment(jobs: NonZeroUsize) -> BTreeMap<String, String> {
 /// The folders of one build.
 pub(super) struct Room {
     pub scratch: Scratch,
+    pub folders: Folders,
     /// Stays laid out while this lives.
     checkout: Checkout,
     pub root: TreeId,
@@ -108,26 +107,17 @@ impl Room {
     ) -> Result<Self, ActionError> {
         let root = inputs.tree(build.environment.root, TREE)?;
         let scratch = build.work.scratch()?;
-        lay_out(sources, session, &scratch.path().join("build"), jobs).map_err(BuildError::LayOut)?;
-        let out = scratch.path().join("out");
-        std::fs::create_dir(&out).map_err(|source| WorkError::new("create", &out, source))?;
+        let failed = |source| WorkError::new("create", scratch.path(), source);
+        let folders = Folders::make(scratch.path()).map_err(failed)?;
+        lay_out(sources, session, &folders.build(), jobs).map_err(BuildError::LayOut)?;
         let checkout = session.checkout(root).map_err(BuildError::Checkout)?;
-        Ok(Self { scratch, checkout, root, limits: build.limits, jobs })
-    }
-
-    fn folder(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    pub fn out(&self) -> PathBuf {
-        self.folder("out")
+        Ok(Self { scratch, folders, checkout, root, limits: build.limits, jobs })
     }
 
     pub fn script(&self, text: &str) -> Script {
         Script {
             root: self.checkout.path().to_owned(),
-            build: self.folder("build"),
-            out: self.out(),
+            folders: self.folders.clone(),
             text: text.to_owned(),
             environment: environment(self.jobs),
             limits: self.limits,

@@ -14,9 +14,11 @@
 //! /lower  the checkout, read-only
 //! /upper  what must be in every root: mount points, and the files of `etc`
 //! /new    an overlay of both without an upper side, so read-only by nature; the command's root
+//! /room   the folders that are written to, and /world, an overlay that shows them: see `folders`
 //! ```
 
 mod etc;
+mod folders;
 mod memory;
 mod output;
 mod world;
@@ -30,18 +32,10 @@ use std::time::Duration;
 
 use kiln_sys::{Contained, Control, Group, Lent, Outcome, SpawnError};
 
+pub use folders::Folders;
 use memory::Watch;
 use output::Stopped;
 pub use output::TAIL_LINES;
-
-/// A folder of this machine that the command may read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadOnly {
-    /// Where it is here.
-    pub from: PathBuf,
-    /// Where the command sees it: absolute, and not below another mount of the sandbox.
-    pub to: String,
-}
 
 /// How much the command may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +74,8 @@ impl Limits {
 pub struct Sandbox {
     /// A checkout of the environment's tree.
     pub root: PathBuf,
-    /// Becomes `/build`, the working directory and home.
-    pub build: PathBuf,
-    /// Becomes `/out`.
-    pub out: PathBuf,
+    /// What it may write to. No other command may use them meanwhile.
+    pub folders: Folders,
     /// The program and its arguments. A name without a slash is looked for in `PATH`.
     pub command: Vec<String>,
     /// Added to the fixed environment, and stronger than it.
@@ -92,10 +84,9 @@ pub struct Sandbox {
     pub directory: String,
     /// How much it may take.
     pub limits: Limits,
-    /// More folders it may read.
-    pub read_only: Vec<ReadOnly>,
     /// Folders of `root` itself that it may write to, as it sees them. They must be there, without a link on the way, and
-    /// `root` must be the caller's own: whatever else it shares files with would change too.
+    /// `root` must be a folder beside `build` and `out`, the caller's own: whatever else it shares files with would change
+    /// too.
     pub writable: Vec<String>,
     /// Another name that the user and its group have, for a program that looks for an account of its own.
     pub alias: Option<String>,
@@ -195,21 +186,14 @@ fn system(action: &'static str) -> impl Fn(io::Error) -> SandboxError {
 impl Sandbox {
     /// A sandbox with no environment of its own and default limits.
     #[must_use]
-    pub fn new(
-        root: impl Into<PathBuf>,
-        build: impl Into<PathBuf>,
-        out: impl Into<PathBuf>,
-        command: Vec<String>,
-    ) -> Self {
+    pub fn new(root: impl Into<PathBuf>, folders: Folders, command: Vec<String>) -> Self {
         Self {
             root: root.into(),
-            build: build.into(),
-            out: out.into(),
+            folders,
             command,
             environment: BTreeMap::new(),
             directory: "/build".to_owned(),
             limits: Limits::default(),
-            read_only: Vec::new(),
             writable: Vec::new(),
             alias: None,
             source_date_epoch: kiln_model::SOURCE_DATE_EPOCH,
@@ -255,6 +239,7 @@ impl Sandbox {
 
     fn exit(&self, contained: &Contained, stopped: Option<Stopped>) -> Result<Exit, SandboxError> {
         let outcome = contained.wait(None).map_err(system("wait for a process"))?;
+        self.folders.clear();
         let starved = contained.groups().iter().find_map(|g| match g.control() {
             Control::Memory(bytes) if g.was_exceeded() => Some(bytes),
             _ => None,
@@ -277,18 +262,14 @@ impl Sandbox {
         };
         let mut resolved = self.clone();
         resolved.root = folder(&self.root)?;
-        resolved.build = folder(&self.build)?;
-        resolved.out = folder(&self.out)?;
-        for bind in &mut resolved.read_only {
-            if !world::is_free_place(&bind.to) {
-                return Err(SandboxError::Place(bind.to.clone()));
-            }
-            bind.from = folder(&bind.from)?;
-        }
+        resolved.folders = Folders::at(folder(self.folders.room())?);
+        folder(&self.folders.build())?;
+        folder(&self.folders.out())?;
         for place in &self.writable {
             let path = Path::new(place.strip_prefix('/').unwrap_or(place));
             let found = folder(&resolved.root.join(path))?;
-            if !world::is_free_place(place) || found != resolved.root.join(path) {
+            let beside = resolved.root.parent() == resolved.folders.out().parent();
+            if !beside || !world::is_free_place(place) || found != resolved.root.join(path) {
                 return Err(SandboxError::Place(place.clone()));
             }
         }

@@ -3,6 +3,7 @@
 use kiln_sys::plan::attribute::{NO_DEVICES, NO_SET_USER_ID, READ_ONLY};
 use kiln_sys::{Filter, Identities, Namespaces, Plan, Resource, Step};
 
+use super::folders::{Folders, NOTHING, OVERLAY, WORLD};
 use super::{Sandbox, etc};
 
 /// The user and group of every build.
@@ -11,7 +12,7 @@ const USER: u32 = 1000;
 /// Places that are mounts of the sandbox itself.
 const TAKEN: [&str; 5] = ["build", "out", "tmp", "dev", "proc"];
 
-/// May a read-only folder be shown here?
+/// May a folder be shown here?
 pub(super) fn is_free_place(path: &str) -> bool {
     match path.strip_prefix('/').map(|p| p.parse::<kiln_model::TreePath>()) {
         Some(Ok(path)) => path.components().next().is_some_and(|first| !TAKEN.contains(&first)),
@@ -52,24 +53,21 @@ pub(super) fn plan(sandbox: &Sandbox, terminal: bool, memory_is_controlled: bool
     plan.make_directory(sandbox.root.join("host"), 0o755);
     plan.pivot(&sandbox.root, Some("host"));
     lay_out_root(&mut plan, sandbox);
+    lay_out_world(&mut plan, &sandbox.folders);
     plan.mount_processes("/new", "/host");
     // All of it: run by root, the command owns the machine's knobs in /proc/sys as far as the kernel looks at owners.
     plan.protect("/new/proc", READ_ONLY);
     plan.mount_devices("/new", "/host");
     let size = sandbox.limits.memory.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
     plan.mount("tmpfs", "/new/tmp", NO_DEVICES, &format!("mode=1777{size}"));
-    for (from, to) in [(&sandbox.build, "/new/build"), (&sandbox.out, "/new/out")] {
-        bind_from(&mut plan, from, to);
+    for (from, to) in [("/world/build", "/new/build"), ("/world/out", "/new/out")] {
+        plan.bind(from, to);
         plan.protect(to, NO_SET_USER_ID | NO_DEVICES);
     }
-    for folder in &sandbox.read_only {
-        let to = format!("/new{}", folder.to);
-        bind_from(&mut plan, &folder.from, &to);
-        plan.protect(to, READ_ONLY | NO_SET_USER_ID | NO_DEVICES);
-    }
+    let root = sandbox.root.file_name().unwrap_or_default().to_string_lossy();
     for place in &sandbox.writable {
         let to = format!("/new{place}");
-        bind_from(&mut plan, &sandbox.root.join(place.trim_start_matches('/')), &to);
+        plan.bind(format!("/world/{root}{place}"), &to);
         plan.protect(to, NO_SET_USER_ID | NO_DEVICES);
     }
     plan.detach("/host");
@@ -98,13 +96,6 @@ fn lay_out_root(plan: &mut Plan, sandbox: &Sandbox) {
     for folder in TAKEN {
         plan.make_directory(format!("/upper/{folder}"), 0o755);
     }
-    for folder in &sandbox.read_only {
-        let mut path = "/upper".to_owned();
-        for part in folder.to.split('/').skip(1) {
-            path = format!("{path}/{part}");
-            plan.make_directory(&path, 0o755);
-        }
-    }
     for (name, content) in etc::FILES {
         let content = match (&sandbox.alias, name) {
             (Some(alias), "passwd") => format!("{content}{alias}:x:{USER}:{USER}:{alias}:/build:/bin/sh\n"),
@@ -115,6 +106,16 @@ fn lay_out_root(plan: &mut Plan, sandbox: &Sandbox) {
     }
     // Relative names, because /proc/self/mountinfo shows them as they are given here.
     plan.mount("overlay", "/new", NO_DEVICES, "lowerdir=upper:lower");
+}
+
+/// The folders that are written to, at `/world`.
+fn lay_out_world(plan: &mut Plan, folders: &Folders) {
+    for folder in ["/room", "/world"] {
+        plan.make_directory(folder, 0o755);
+    }
+    bind_from(plan, folders.room(), "/room");
+    let layers = format!("lowerdir=room/{NOTHING},upperdir=room/{WORLD},workdir=room/{OVERLAY},userxattr");
+    plan.mount_or_bind("overlay", "/world", NO_DEVICES, &layers, format!("/room/{WORLD}"));
 }
 
 fn restrict(plan: &mut Plan, sandbox: &Sandbox, terminal: bool, may_set_groups: bool, memory_is_controlled: bool) {
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn read_only_folders_cannot_cover_the_sandboxs_own_mounts() {
+    fn writable_folders_cannot_cover_the_sandboxs_own_mounts() {
         for bad in ["/", "", "relative", "/build", "/out/x", "/proc/self", "/dev", "/tmp/x", "/a/../out", "//out"] {
             assert!(!is_free_place(bad), "{bad}");
         }
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_filter_is_the_last_step_and_the_host_is_gone_before_the_command() {
-        let sandbox = Sandbox::new("/r", "/b", "/o", vec!["true".to_owned()]);
+        let sandbox = Sandbox::new("/r", Folders::at("/f"), vec!["true".to_owned()]);
         let plan = plan(&sandbox, false, false);
         assert!(matches!(plan.entry(), [.., Step::KeepCapabilities(0), Step::Confine(_)]));
         let gone = plan.preparation().iter().position(|s| *s == Step::Detach(c"/host".to_owned())).unwrap();
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_environment_holds_nothing_but_what_is_fixed_or_asked_for() {
-        let mut sandbox = Sandbox::new("/r", "/b", "/o", vec![]);
+        let mut sandbox = Sandbox::new("/r", Folders::at("/f"), vec![]);
         sandbox.environment.insert("CFLAGS".to_owned(), "-O2".to_owned());
         sandbox.environment.insert("HOME".to_owned(), "/tmp".to_owned());
         let names: Vec<_> = environment(&sandbox, false).into_iter().map(|(n, v)| format!("{n}={v}")).collect();

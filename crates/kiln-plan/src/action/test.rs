@@ -2,7 +2,7 @@
 
 use kiln_build::graph::{Action, ActionError, Context, FailedLog, Inputs, NodeId};
 use kiln_build::package::TREE;
-use kiln_build::sandbox::{Limits, Sandbox, SandboxError};
+use kiln_build::sandbox::{Folders, Limits, Sandbox, SandboxError};
 use kiln_build::work::Workplace;
 use kiln_model::recipe::Step;
 use kiln_model::{ActionKey, Dir, Entry, KeyBuilder, TreePath};
@@ -82,13 +82,10 @@ impl Action for TestAction {
         let root = session.tree(id).map_err(hinted(kiln_store::TreeError::hint))?;
         let checkout = session.checkout(id).map_err(hinted(kiln_store::CheckoutError::hint))?;
         let scratch = self.work.scratch()?;
-        let (build, out) = (scratch.path().join("build"), scratch.path().join("out"));
-        for folder in [&build, &out] {
-            std::fs::create_dir(folder).map_err(ActionError::new)?;
-        }
+        let folders = Folders::make_empty(scratch.path()).map_err(ActionError::new)?;
         let mut log = session.log_writer(&context.key).map_err(hinted(kiln_store::FileError::hint))?;
         for step in &self.steps {
-            let mut sandbox = Sandbox::new(checkout.path(), &build, &out, self.command(&root, step)?);
+            let mut sandbox = Sandbox::new(checkout.path(), folders.clone(), self.command(&root, step)?);
             sandbox.limits = self.limits;
             let finished = sandbox.run(&mut log).map_err(hinted(SandboxError::hint))?;
             if !finished.exit.succeeded() {
