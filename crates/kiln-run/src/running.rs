@@ -66,7 +66,8 @@ impl Running {
         {
             warn_of_one_user(reporter, &why);
         }
-        let mut world = World { container, root, account, identities, volumes, resolver };
+        let console = container.terminal.then(kiln_sys::terminal_device).flatten();
+        let mut world = World { container, root, account, identities, volumes, console, resolver };
         let mut relays = Relays::default();
         let contained = match Self::spawn(&world, &mut relays) {
             // The tools that map ranges may be there and yet not work, as in a container without privilege.

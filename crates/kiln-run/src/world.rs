@@ -42,6 +42,8 @@ pub(crate) struct World<'a> {
     pub identities: Identities,
     /// Outer ones before those inside them.
     pub volumes: Vec<Mounted>,
+    /// The terminal that the command is lent.
+    pub console: Option<PathBuf>,
     /// This machine's `/etc/resolv.conf`, for a container that uses its network.
     pub resolver: Option<Vec<u8>>,
 }
@@ -77,7 +79,7 @@ impl World<'_> {
         }
         plan.bind("/new/proc/sys", "/new/proc/sys");
         plan.protect("/new/proc/sys", READ_ONLY);
-        plan.mount_devices("/new", "/host");
+        plan.mount_devices("/new", "/host", self.console.as_deref());
         if container.read_only {
             self.mount_memory(&mut plan);
         }
@@ -290,7 +292,7 @@ mod tests {
         let account = Account { uid: 33, gid: 33, groups: vec![], home: "/".to_owned() };
         let identities = Identities::single(33, 33);
         let root = container.root.clone();
-        let world = World { container, root, account, identities, volumes, resolver: None };
+        let world = World { container, root, account, identities, volumes, console: None, resolver: None };
         world.plan().preparation().to_vec()
     }
 

@@ -31,4 +31,4 @@ pub use plan::{Namespaces, Plan, Resource, Step};
 pub use refusal::Refusal;
 pub use seccomp::Filter;
 pub use spawn::{Contained, Outcome, SpawnError};
-pub use terminal::Lent;
+pub use terminal::{Lent, device as terminal_device};

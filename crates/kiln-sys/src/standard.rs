@@ -3,6 +3,8 @@
 //! Both are made while this machine's root is still at `host`: device nodes are taken from it, because nobody may make one
 //! in a user namespace, and the kernel allows a new `/proc` only where one is seen already.
 
+use std::path::Path;
+
 use crate::Plan;
 use crate::plan::attribute::{NO_DEVICES, NO_PROGRAMS, READ_ONLY};
 
@@ -40,12 +42,17 @@ const MASKED: [&str; 25] = [
 
 impl Plan {
     /// Mounts a `/dev` at `root`/dev, which must be a directory. Only `shm` and `pts` in it can be written to.
-    pub fn mount_devices(&mut self, root: &str, host: &str) {
+    ///
+    /// A terminal of this machine that the command is lent becomes `console`: a program that asks for its terminal's name
+    /// (`tty`, a shell's prompt, `gpg`) must find it in the `/dev` that it sees.
+    pub fn mount_devices(&mut self, root: &str, host: &str, terminal: Option<&Path>) {
         let dev = format!("{root}/dev");
         self.mount("tmpfs", &dev, NO_PROGRAMS, "size=64k,mode=755");
-        for name in DEVICES {
+        let devices = DEVICES.map(|name| (format!("/dev/{name}"), name));
+        let console = terminal.map(|path| (path.display().to_string(), "console"));
+        for (from, name) in devices.into_iter().chain(console) {
             self.write_file(format!("{dev}/{name}"), "", 0o666);
-            self.bind(format!("{host}/dev/{name}"), format!("{dev}/{name}"));
+            self.bind(format!("{host}{from}"), format!("{dev}/{name}"));
         }
         let links = [
             ("/proc/self/fd", "fd"),

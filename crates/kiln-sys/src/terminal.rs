@@ -6,6 +6,14 @@
 #![allow(unsafe_code)]
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// The device of this process's terminal, if standard input is one.
+#[must_use]
+pub fn device() -> Option<PathBuf> {
+    let name = rustix::termios::ttyname(std::io::stdin(), Vec::new()).ok()?;
+    Some(PathBuf::from(name.into_string().ok()?)).filter(|path| path.starts_with("/dev"))
+}
 
 /// Signals that a terminal sends for what is typed, and for a background process that writes to it.
 const TYPED: [libc::c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTTOU];

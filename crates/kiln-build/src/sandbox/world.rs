@@ -1,4 +1,4 @@
-//! The plan of a sandbox: which steps make its world, in order. Pure but for the ids of the caller.
+//! The plan of a sandbox: which steps make its world, in order. Pure but for the ids and the terminal of the caller.
 
 use kiln_sys::plan::attribute::{NO_DEVICES, NO_SET_USER_ID, READ_ONLY};
 use kiln_sys::{Filter, Identities, Namespaces, Plan, Resource, Step};
@@ -57,7 +57,8 @@ pub(super) fn plan(sandbox: &Sandbox, terminal: bool, memory_is_controlled: bool
     plan.mount_processes("/new", "/host");
     // All of it: run by root, the command owns the machine's knobs in /proc/sys as far as the kernel looks at owners.
     plan.protect("/new/proc", READ_ONLY);
-    plan.mount_devices("/new", "/host");
+    let console = terminal.then(kiln_sys::terminal_device).flatten();
+    plan.mount_devices("/new", "/host", console.as_deref());
     let size = sandbox.limits.memory.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
     plan.mount("tmpfs", "/new/tmp", NO_DEVICES, &format!("mode=1777{size}"));
     for (from, to) in [("/world/build", "/new/build"), ("/world/out", "/new/out")] {
