@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kiln_compose::closure::{ClosureFault, FaultKind, Severity};
 use kiln_compose::{Owner, Owners};
+use kiln_model::{Dir, Entry};
 
 use super::composed::Note;
 
@@ -69,6 +70,33 @@ pub(super) fn notes(faults: &[ClosureFault], owners: &Owners) -> Vec<Note> {
     notes
 }
 
+/// Folders where whatever runs an image mounts a file system of the kernel's.
+const MOUNTED: [&str; 3] = ["dev", "proc", "sys"];
+
+/// Files that nothing which runs will see. Device nodes are no files: who declares them knows.
+pub(super) fn hidden(tree: &Dir, owners: &Owners) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for name in MOUNTED {
+        let Some(folder) = name.parse().ok().and_then(|path| tree.dir(&path)) else { continue };
+        let mut found: BTreeMap<&Owner, Vec<String>> = BTreeMap::new();
+        for (below, entry) in folder.walk() {
+            let Ok(path) = format!("{name}{below}").parse() else { continue };
+            if matches!(entry, Entry::File(_) | Entry::Symlink(_)) {
+                found.entry(owners.of(&path).unwrap_or(&Owner::Image)).or_default().push(format!("`{path}`"));
+            }
+        }
+        for (owner, paths) in found {
+            let message = format!(
+                "{owner} has {} below `/{name}`, where a file system of the kernel's is mounted: nothing that runs sees {}",
+                some(&paths),
+                if paths.len() == 1 { "it" } else { "them" }
+            );
+            notes.push(Note { message, hint: Some("put it into another folder, or leave it out".to_owned()) });
+        }
+    }
+    notes
+}
+
 /// A few, and how many more there are.
 fn some(found: &[String]) -> String {
     let shown = found.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -80,10 +108,30 @@ fn some(found: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kiln_model::{FileEntry, ObjectId};
+
     use super::*;
 
     fn fault(severity: Severity, path: &str, kind: FaultKind) -> ClosureFault {
         ClosureFault { severity, path: path.parse().unwrap(), kind }
+    }
+
+    #[test]
+    fn files_where_the_kernels_file_systems_are_mounted_are_told_of_and_folders_and_devices_are_not() {
+        let mut tree = Dir::default();
+        let file = || Entry::File(FileEntry::plain(ObjectId::of(b"x"), 1, false));
+        tree.insert(&"proc/own/x".parse().unwrap(), file()).unwrap();
+        tree.insert(&"dev/shm".parse().unwrap(), Entry::Dir(Dir::default().into())).unwrap();
+        tree.insert(&"run/x".parse().unwrap(), file()).unwrap();
+        let notes = hidden(&tree, &Owners::default());
+        let messages: Vec<&str> = notes.iter().map(|note| note.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "the image has `/proc/own/x` below `/proc`, where a file system of the kernel's is mounted: nothing that runs \
+              sees it"
+            ]
+        );
     }
 
     #[test]

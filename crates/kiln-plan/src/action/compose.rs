@@ -300,7 +300,9 @@ impl ComposeAction {
             .map(|fault| format!("  {fault}"))
             .collect();
         if errors.is_empty() {
-            return Ok(closure_notes::notes(&faults, &composition.owners));
+            let mut notes = closure_notes::notes(&faults, &composition.owners);
+            notes.extend(closure_notes::hidden(&composition.tree, &composition.owners));
+            return Ok(notes);
         }
         let message = format!("the image is not whole:\n{}", errors.join("\n"));
         let hint =
@@ -332,7 +334,7 @@ impl Action for ComposeAction {
     }
 
     fn key(&self, inputs: &Inputs) -> Result<ActionKey, ActionError> {
-        let mut key = KeyBuilder::new("compose/6")
+        let mut key = KeyBuilder::new("compose/7")
             .field("composer", kiln_compose::VERSION.to_le_bytes())
             .field("hooks", kiln_compose::HOOKS_VERSION.to_le_bytes())
             .field("architecture", self.architecture.as_str())
