@@ -84,7 +84,8 @@ fn locked(project: &LoadedProject) -> Lock {
             packages.extend(more);
         }
         let key = TargetKey { name: target.name, architecture: target.architecture };
-        lock.targets.insert(key, LockedTarget { requests: target.requests, packages: packages.into() });
+        lock.targets
+            .insert(key, LockedTarget { requests: target.requests.into_keys().collect(), packages: packages.into() });
     }
     for source in project.wanted_sources() {
         if let SourceKind::Archive { url, sha256, .. } = source.source.kind {

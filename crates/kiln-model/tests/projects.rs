@@ -66,7 +66,7 @@ fn requests(project: &LoadedProject, target: &str) -> Vec<String> {
     let targets = project.wanted_targets(Architecture::Amd64);
     let found =
         targets.iter().find(|wanted| wanted.name == target).unwrap_or_else(|| panic!("{target} in {targets:?}"));
-    found.requests.iter().map(PackageRef::to_string).collect()
+    found.requests.keys().map(PackageRef::to_string).collect()
 }
 
 #[test]
@@ -221,7 +221,10 @@ fn fresh(project: &LoadedProject) -> Lock {
     }
     for target in project.wanted_targets(Architecture::Amd64) {
         let key = TargetKey { name: target.name, architecture: Architecture::Amd64 };
-        lock.targets.insert(key, LockedTarget { requests: target.requests, packages: std::sync::Arc::default() });
+        lock.targets.insert(
+            key,
+            LockedTarget { requests: target.requests.into_keys().collect(), packages: std::sync::Arc::default() },
+        );
     }
     for source in project.wanted_sources() {
         let kiln_model::recipe::SourceKind::Archive { url, sha256, .. } = source.source.kind else {

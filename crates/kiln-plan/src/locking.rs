@@ -88,9 +88,9 @@ pub enum LockError {
         #[source]
         source: Box<GitError>,
     },
-    /// The project names packages that its origins do not have.
-    #[error("the project names packages that its origins do not have")]
-    Unknown(Box<Diagnostics>),
+    /// The project asks for packages that its origins do not have, or that do not go together.
+    #[error("the project asks for packages that cannot be had")]
+    Asked(Box<Diagnostics>),
     /// A name that `--update` gave is nothing here.
     #[error("`{name}` is no origin, recipe or locked package of this project")]
     NoSuchName {
@@ -113,7 +113,7 @@ impl LockError {
             Self::Git { source, .. } => source.hint(),
             Self::SourceIndex { source, .. } => source.hint(),
             Self::NoSuchName { near, .. } => near.as_ref().map(|near| format!("did you mean `{near}`?")),
-            Self::Unknown(_) => None,
+            Self::Asked(_) => None,
         }
     }
 
@@ -216,10 +216,10 @@ fn resolve_all(
     }
     let unknown = unknown::names(workspace, wanted, &archives, &means)?;
     if !unknown.is_empty() {
-        return Err(LockError::Unknown(Box::new(unknown)));
+        return Err(LockError::Asked(Box::new(unknown)));
     }
     for target in &wanted.targets {
-        resolve(target, &archives, &means, &mut new)?;
+        resolve(workspace, target, &archives, &means, &mut new)?;
     }
     // What an archive of images has is known only by now, name by name.
     new.origins = archives.iter().map(|(name, (_, archive))| (name.clone(), archive.state())).collect();
@@ -328,7 +328,13 @@ fn is_state(state: &LockedOrigin, locked: &LockedOrigin) -> bool {
 
 /// Resolves a target. Packages of different kinds of archive know nothing of each other, so each kind's requests are
 /// resolved among its own; whether all go together is found out when they are composed.
-fn resolve(target: &WantedTarget, archives: &Archives, means: &Means<'_>, new: &mut Lock) -> Result<(), LockError> {
+fn resolve(
+    workspace: &Workspace,
+    target: &WantedTarget,
+    archives: &Archives,
+    means: &Means<'_>,
+    new: &mut Lock,
+) -> Result<(), LockError> {
     let key = TargetKey { name: target.name.clone(), architecture: target.architecture };
     let mut packages = BTreeSet::new();
     let kinds: BTreeSet<ArchiveKind> = archives.values().map(|(kind, _)| *kind).collect();
@@ -338,14 +344,23 @@ fn resolve(target: &WantedTarget, archives: &Archives, means: &Means<'_>, new: &
             continue;
         }
         let solved = format_of(kind).resolve(&own, &requests, target.architecture, means);
-        let solved =
-            solved.map_err(|source| LockError::Solve { target: target.name.clone(), source: Box::new(source) })?;
+        let solved = solved.map_err(|source| {
+            let placed = match &source {
+                OriginError::Solve(error) => unknown::contradiction(workspace, target, error),
+                _ => None,
+            };
+            match placed {
+                Some(placed) => LockError::Asked(Box::new(placed)),
+                None => LockError::Solve { target: target.name.clone(), source: Box::new(source) },
+            }
+        })?;
         for (key, package) in solved {
             packages.insert(key.reference());
             new.packages.insert(key, package);
         }
     }
-    new.targets.insert(key, LockedTarget { requests: target.requests.clone(), packages: packages.into() });
+    new.targets
+        .insert(key, LockedTarget { requests: target.requests.keys().cloned().collect(), packages: packages.into() });
     Ok(())
 }
 
@@ -371,7 +386,7 @@ pub(crate) fn of_kind<'a>(
     let own: Vec<(&OriginName, &dyn OpenArchive)> =
         archives.iter().filter(|(_, (of, _))| *of == kind).map(|(name, (_, archive))| (name, &**archive)).collect();
     let here = |request: &&kiln_model::PackageRef| own.iter().any(|(name, _)| request.origin() == Some(*name));
-    let requests = target.requests.iter().filter(here).filter_map(SolveRequest::from_reference).collect();
+    let requests = target.requests.keys().filter(here).filter_map(SolveRequest::from_reference).collect();
     (own, requests)
 }
 
@@ -387,7 +402,7 @@ fn pin(
             let records = source_records(archives, origin, package)?;
             let found = records.iter().find(|record| wanted.as_ref().is_none_or(|wanted| *wanted == record.version));
             // That there is one was looked at before anything was resolved.
-            let record = found.ok_or_else(|| LockError::Unknown(Box::default()))?;
+            let record = found.ok_or_else(|| LockError::Asked(Box::default()))?;
             // Only what is used: the distribution's changes belong to it only when they are applied.
             let changes = |name: &str| name.contains(".debian.tar.") || name.contains(".diff.");
             let used = |name: &str| !name.ends_with(".asc") && (*apply_patches || !changes(name));

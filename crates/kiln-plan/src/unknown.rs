@@ -1,13 +1,14 @@
-//! Names of packages that no origin has, each with the place that names it: all of them at once, before anything is
-//! resolved.
+//! Packages that a project names and cannot have, each with the places that name it: those that no origin has, all of
+//! them at once, before anything is resolved; then those that do not go together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_import::archive::{Means, format_of};
-use kiln_import::solver::SolveRequest;
-use kiln_model::diagnostic::{Diagnostics, Place, Problem, Spanned};
+use kiln_import::solver::{SolveError, SolveRequest, Way};
+use kiln_model::diagnostic::{Diagnostics, Place, Problem};
+use kiln_model::project::{Requests, WantedTarget};
 use kiln_model::recipe::SourceKind;
-use kiln_model::{ArchiveKind, PackageRef};
+use kiln_model::{Architecture, ArchiveKind};
 
 use crate::locking::{Archives, LockError, Wanted, source_records};
 use crate::workspace::Workspace;
@@ -19,46 +20,69 @@ pub(crate) fn names(
     archives: &Archives,
     means: &Means<'_>,
 ) -> Result<Diagnostics, LockError> {
-    let mut problems = packages(workspace, wanted, archives, means)?;
+    let mut problems = packages(wanted, archives, means)?;
     problems.extend(sources(wanted, archives)?);
     Ok(workspace.project.sources.diagnostics(problems))
 }
 
-/// Where each package of an origin is named.
-fn places(workspace: &Workspace) -> BTreeMap<&PackageRef, Vec<Place>> {
-    let project = &workspace.project;
-    let needs = project.recipes.values().flat_map(|recipe| recipe.needs.iter().chain(&recipe.runtime));
-    let images = project.images.values().flat_map(|image| &image.packages);
-    let named = project.project.environment.iter();
-    let named = named.chain(needs.map(|need| &need.value)).chain(images.map(|package| &package.reference));
-    let mut places: BTreeMap<&PackageRef, Vec<Place>> = BTreeMap::new();
-    for Spanned { value, place } in named {
-        places.entry(value).or_default().push(*place);
+/// No more places than these are shown of one contradiction.
+const MOST_PLACES: usize = 8;
+
+/// What a target asks for that does not go together, at the places that ask for it; none when it is about no request.
+pub(crate) fn contradiction(workspace: &Workspace, target: &WantedTarget, error: &SolveError) -> Option<Diagnostics> {
+    let mut places: BTreeMap<Place, Vec<String>> = BTreeMap::new();
+    let mut first = None;
+    for Way { asked, mut steps } in error.ways() {
+        let essential = |request: &SolveRequest| matches!(request, SolveRequest::Essential(_));
+        if asked.iter().all(essential) {
+            steps.push("the Essential set comes with it".to_owned());
+        }
+        let requests = asked.iter().filter_map(|request| target.requests.get(&request.reference()));
+        for place in requests.flatten() {
+            first = first.or(Some(*place));
+            let told = places.entry(*place).or_default();
+            let new: Vec<String> = steps.iter().filter(|step| !told.contains(step)).cloned().collect();
+            told.extend(new);
+        }
     }
-    places
+    let first = first?;
+    let label = |told: Vec<String>| if told.is_empty() { "asked for here".to_owned() } else { told.join(", ") };
+    let why = match error {
+        SolveError::Unsatisfiable { why, .. } => why.clone(),
+        other => other.to_string(),
+    };
+    let message = format!("cannot resolve `{}`: {why}", target.name);
+    let own = label(places.remove(&first).unwrap_or_default());
+    let mut problem = Problem::new(first, message).label(own).maybe_hint(error.hint());
+    for (place, told) in places.into_iter().take(MOST_PLACES - 1) {
+        problem = problem.related(place, label(told));
+    }
+    Some(workspace.project.sources.diagnostics(vec![problem]))
 }
 
-fn packages(
-    workspace: &Workspace,
-    wanted: &Wanted,
-    archives: &Archives,
-    means: &Means<'_>,
-) -> Result<Vec<Problem>, LockError> {
-    let places = places(workspace);
+/// Where each package of an origin is asked for, for an architecture.
+fn places(wanted: &Wanted, architecture: Architecture) -> Requests {
+    let mut all = Requests::new();
+    for target in wanted.targets.iter().filter(|target| target.architecture == architecture) {
+        for (request, places) in &target.requests {
+            all.entry(request.clone()).or_default().extend(places);
+        }
+    }
+    all
+}
+
+fn packages(wanted: &Wanted, archives: &Archives, means: &Means<'_>) -> Result<Vec<Problem>, LockError> {
     let kinds: BTreeSet<ArchiveKind> = archives.values().map(|(kind, _)| *kind).collect();
     let mut problems = Vec::new();
     for architecture in wanted.architectures() {
-        let targets = wanted.targets.iter().filter(|target| target.architecture == architecture);
-        let requests: BTreeSet<&PackageRef> = targets.flat_map(|target| &target.requests).collect();
+        let places = places(wanted, architecture);
         for kind in &kinds {
             let own: Vec<_> = archives.iter().filter(|(_, (of, _))| of == kind).collect();
             let own: Vec<_> = own.into_iter().map(|(name, (_, archive))| (name, &**archive)).collect();
-            let here = requests.iter().filter(|request| own.iter().any(|(name, _)| request.origin() == Some(*name)));
-            let requests: Vec<SolveRequest> =
-                here.filter_map(|request| SolveRequest::from_reference(request)).collect();
+            let here = places.keys().filter(|request| own.iter().any(|(name, _)| request.origin() == Some(*name)));
+            let requests: Vec<SolveRequest> = here.filter_map(SolveRequest::from_reference).collect();
             for (request, error) in format_of(*kind).unknown(&own, &requests, architecture, means)? {
-                let SolveRequest::Package { origin, name, .. } = request else { continue };
-                for place in places.get(&PackageRef::Origin(origin, name)).into_iter().flatten() {
+                for place in places.get(&request.reference()).into_iter().flatten() {
                     problems.push(Problem::new(*place, error.to_string()).maybe_hint(error.hint()));
                 }
             }

@@ -244,7 +244,7 @@ impl Context {
         update: &Update,
     ) -> Outcome<Lock> {
         locking::lock(workspace, services, old, update, &*self.progress).map_err(|error| match error {
-            LockError::Unknown(faults) => self.diagnostics(&faults),
+            LockError::Asked(faults) => self.diagnostics(&faults),
             error => {
                 let hint = error.hint();
                 Failure::failed(&error, hint)

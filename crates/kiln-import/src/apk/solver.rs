@@ -16,7 +16,7 @@ use super::architecture_name;
 use super::dependency::Dependency;
 use super::index::{Index, Record};
 use crate::solver::{
-    Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, explain, requests, similar,
+    Exclusion, Group, PackageId, Provider, Roots, SolveError, SolveRequest, Universe, requests, similar, unsatisfiable,
 };
 
 /// One repository of an origin for one architecture.
@@ -174,7 +174,7 @@ impl<'a> Alpine<'a> {
 
     /// Notes every package that is needed by its own name by what `roots` bring: those may serve where nothing but an
     /// offer does.
-    fn follow(&self, roots: &[String]) {
+    fn follow(&self, roots: &Roots) {
         let mut queue: Vec<PackageId> = Vec::new();
         let mut seen = BTreeSet::new();
         let note = |name: &str, queue: &mut Vec<PackageId>| {
@@ -183,7 +183,7 @@ impl<'a> Alpine<'a> {
             }
             queue.extend(self.candidates(name).first());
         };
-        roots.iter().for_each(|root| note(root, &mut queue));
+        roots.keys().for_each(|root| note(root, &mut queue));
         while let Some(id) = queue.pop() {
             if !seen.insert(id) {
                 continue;
@@ -326,23 +326,23 @@ pub fn solve<'a>(
     architecture: Architecture,
 ) -> Result<Vec<Selected<'a>>, SolveError> {
     let mut alpine = Alpine::new(repositories, architecture)?;
-    let roots = requests::roots(requests, &origins(repositories), |origin, name| alpine.root(origin, name))?;
-    alpine.narrowed.extend(roots.iter().map(|(root, origin)| (root.clone(), *origin)));
-    let list: Vec<String> = roots.into_keys().collect();
-    alpine.follow(&list);
+    let (roots, narrowed) =
+        requests::roots(requests, &origins(repositories), |origin, name| alpine.root(origin, name))?;
+    alpine.narrowed = narrowed;
+    alpine.follow(&roots);
     let mut provider = Provider::new(alpine);
-    let mut found = provider.solve(&list, &[])?;
+    let mut found = provider.solve(&roots, &[])?;
     if found.is_none() {
         // Rarely an older version, from another repository, is the way out.
         let mut alpine = provider.into_universe().renewed();
         alpine.every_version = true;
         provider = Provider::new(alpine);
-        found = provider.solve(&list, &[])?;
+        found = provider.solve(&roots, &[])?;
     }
     let Some(mut chosen) = found else {
         let mut alpine = provider.into_universe().renewed();
         alpine.every_version = false;
-        return Err(SolveError::Unsatisfiable { reasons: explain(&alpine, &list)? });
+        return Err(unsatisfiable(&alpine, &roots));
     };
     let mut soft: Vec<PackageId> = Vec::new();
     loop {
@@ -352,7 +352,7 @@ pub fn solve<'a>(
             break;
         }
         soft.extend(more);
-        match provider.solve(&list, &soft)? {
+        match provider.solve(&roots, &soft)? {
             Some(better) => chosen = better,
             None => break,
         }

@@ -18,7 +18,7 @@ use super::index::{Index, Record};
 use super::relation::{Relation, RelationError, Simple};
 use super::{merged, rich};
 use crate::solver::{
-    Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, explain, requests, similar,
+    Exclusion, Group, PackageId, Provider, SolveError, SolveRequest, Universe, requests, similar, unsatisfiable,
 };
 
 /// One repository of an origin.
@@ -366,9 +366,8 @@ pub fn solve<'a>(
     found: &'a FoundFiles,
 ) -> Result<Solved<'a>, SolveError> {
     let mut rpms = Rpms::new(repositories, architecture, found)?;
-    let roots = requests::roots(requests, &origins(repositories), |origin, name| rpms.root(origin, name))?;
-    rpms.narrowed.extend(roots.iter().map(|(root, origin)| (root.clone(), *origin)));
-    let roots: Vec<String> = roots.into_keys().collect();
+    let (roots, narrowed) = requests::roots(requests, &origins(repositories), |origin, name| rpms.root(origin, name))?;
+    rpms.narrowed = narrowed;
     let mut provider = Provider::new(rpms);
     let mut chosen = provider.solve(&roots, &[])?;
     if chosen.is_none() && provider.universe().wants.borrow().is_empty() {
@@ -381,7 +380,7 @@ pub fn solve<'a>(
     match chosen {
         _ if !wants.is_empty() => Ok(Solved::Wants(wants)),
         Some(chosen) => Ok(Solved::Packages(chosen.into_iter().map(|id| rpms.packages[id].selected).collect())),
-        None => Err(SolveError::Unsatisfiable { reasons: explain(&rpms.renewed(false), &roots)? }),
+        None => Err(unsatisfiable(&rpms.renewed(false), &roots)),
     }
 }
 

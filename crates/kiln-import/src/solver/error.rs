@@ -1,8 +1,20 @@
 //! Why a set of requests cannot be had, whatever the kind of archive.
 
+use std::collections::BTreeSet;
+
 use kiln_model::{OriginName, PackageName};
 
+use super::SolveRequest;
 use crate::debian::index::IndexError;
+
+/// How a package came to be part of a contradiction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// What was asked for, at its beginning.
+    pub asked: BTreeSet<SolveRequest>,
+    /// Why each package on it is there, that of the contradiction first.
+    pub steps: Vec<String>,
+}
 
 /// Why there is no solution.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +60,17 @@ pub enum SolveError {
         /// The package.
         name: PackageName,
         /// How it is asked for.
-        first: String,
+        first: Box<SolveRequest>,
         /// How else.
-        second: String,
+        second: Box<SolveRequest>,
     },
     /// The requests cannot all be had.
-    #[error("the packages cannot be installed together: {}", .reasons.join("\n  "))]
+    #[error("the packages cannot be installed together: {why}{}", lines(.ways))]
     Unsatisfiable {
-        /// The contradiction first, then why each of the packages in it is there.
-        reasons: Vec<String>,
+        /// The contradiction.
+        why: String,
+        /// How each of the packages in it came in.
+        ways: Vec<Way>,
     },
     /// The index has something that is no relation.
     #[error("the package `{package}` of the archive has a relation that cannot be read")]
@@ -79,7 +93,27 @@ fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// Each step once, on a line of its own.
+fn lines(ways: &[Way]) -> String {
+    let mut seen = BTreeSet::new();
+    let steps = ways.iter().flat_map(|way| &way.steps).filter(|step| seen.insert(*step));
+    steps.map(|step| format!("\n  {step}")).collect()
+}
+
 impl SolveError {
+    /// The ways from what was asked for to this; none where it is not about more than one of the requests.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Way> {
+        match self {
+            Self::Unsatisfiable { ways, .. } => ways.clone(),
+            Self::TwoVersions { first, second, .. } => {
+                let way = |request: &SolveRequest| Way { asked: BTreeSet::from([request.clone()]), steps: Vec::new() };
+                vec![way(first), way(second)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

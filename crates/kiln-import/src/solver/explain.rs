@@ -5,9 +5,9 @@
 //! not excluded yet. The first need that nothing can serve any more is the explanation, with the way from the requests
 //! to every package in it. It is a function of the set of requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Group, PackageId, SolveError, Universe};
+use super::{Group, PackageId, Roots, SolveError, Universe, Way};
 
 /// Why a package is taken.
 #[derive(Clone)]
@@ -16,18 +16,29 @@ enum Because {
     Needed(PackageId, String),
 }
 
+/// A contradiction, and how each of the packages in it came in.
+type Told = (String, Vec<Way>);
+
 struct Story<'u, U> {
     universe: &'u U,
+    roots: &'u Roots,
     taken: BTreeMap<PackageId, Because>,
     order: Vec<PackageId>,
     /// Who excludes a package, and how: the verb, and what it says it of.
     excluded: BTreeMap<PackageId, (PackageId, (String, String))>,
 }
 
-/// The contradiction, then the reasons for the packages in it.
-pub(crate) fn explain<U: Universe>(universe: &U, roots: &[String]) -> Result<Vec<String>, SolveError> {
-    let mut story = Story { universe, taken: BTreeMap::new(), order: Vec::new(), excluded: BTreeMap::new() };
-    for root in roots {
+/// Why the roots cannot all be had; or why that cannot be told.
+pub(crate) fn unsatisfiable<U: Universe>(universe: &U, roots: &Roots) -> SolveError {
+    match explain(universe, roots) {
+        Ok((why, ways)) => SolveError::Unsatisfiable { why, ways },
+        Err(error) => error,
+    }
+}
+
+fn explain<U: Universe>(universe: &U, roots: &Roots) -> Result<Told, SolveError> {
+    let mut story = Story { universe, roots, taken: BTreeMap::new(), order: Vec::new(), excluded: BTreeMap::new() };
+    for root in roots.keys() {
         for &id in universe.named(root)?.iter().take(1) {
             if let Some(told) = story.take(id, Because::Asked)? {
                 return Ok(told);
@@ -45,7 +56,10 @@ pub(crate) fn explain<U: Universe>(universe: &U, roots: &[String]) -> Result<Vec
                 }
             }
             None => {
-                return Ok(vec![format!("every choice among their needs ends in a conflict ({})", roots.join(", "))]);
+                let names = roots.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let way = |asked: &BTreeSet<_>| Way { asked: asked.clone(), steps: Vec::new() };
+                let why = format!("every choice among their needs ends in a conflict ({names})");
+                return Ok((why, roots.values().map(way).collect()));
             }
         }
     }
@@ -57,7 +71,7 @@ impl<U: Universe> Story<'_, U> {
     }
 
     /// Takes a package; what is told if that contradicts one that is taken already.
-    fn take(&mut self, id: PackageId, because: Because) -> Result<Option<Vec<String>>, SolveError> {
+    fn take(&mut self, id: PackageId, because: Because) -> Result<Option<Told>, SolveError> {
         if self.taken.contains_key(&id) {
             return Ok(None);
         }
@@ -88,7 +102,7 @@ impl<U: Universe> Story<'_, U> {
         format!("{verb} `{text}` (which `{name}` provides)")
     }
 
-    fn clash(&self, id: PackageId, how: &(String, String), victim: PackageId) -> Vec<String> {
+    fn clash(&self, id: PackageId, how: &(String, String), victim: PackageId) -> Told {
         let because = self.taken.get(&victim);
         let how = self.against(how, victim);
         let first = match because {
@@ -106,7 +120,7 @@ impl<U: Universe> Story<'_, U> {
     }
 
     /// Takes everything that is needed without a choice.
-    fn settle(&mut self) -> Result<Option<Vec<String>>, SolveError> {
+    fn settle(&mut self) -> Result<Option<Told>, SolveError> {
         let mut at = 0;
         let mut again = false;
         loop {
@@ -155,7 +169,7 @@ impl<U: Universe> Story<'_, U> {
         Ok(None)
     }
 
-    fn unserved(&self, by: PackageId, group: &Group) -> Result<Vec<String>, SolveError> {
+    fn unserved(&self, by: PackageId, group: &Group) -> Result<Told, SolveError> {
         let mut involved = vec![by];
         let mut reasons = Vec::new();
         for &candidate in &group.candidates {
@@ -184,26 +198,24 @@ impl<U: Universe> Story<'_, U> {
         Ok(self.told(first, &involved))
     }
 
-    /// The first line, and how each of the packages came in.
-    fn told(&self, first: String, involved: &[PackageId]) -> Vec<String> {
-        let mut told = vec![first];
+    /// The contradiction, and how each of the packages in it came in.
+    fn told(&self, why: String, involved: &[PackageId]) -> Told {
+        let mut ways: Vec<Way> = Vec::new();
         for &id in involved {
-            let mut id = id;
+            let (mut id, mut steps) = (id, Vec::new());
             // A way is no longer than there are packages.
-            for _ in 0..self.order.len() {
-                let line = match self.taken.get(&id) {
-                    Some(Because::Needed(by, text)) => {
-                        let line = format!("{} is here because {} needs `{text}`", self.name(id), self.name(*by));
-                        id = *by;
-                        line
-                    }
-                    Some(Because::Asked) | None => break,
-                };
-                if !told.contains(&line) {
-                    told.push(line);
-                }
+            while let Some(Because::Needed(by, text)) = self.taken.get(&id).filter(|_| steps.len() < self.order.len()) {
+                steps.push(format!("{} is here because {} needs `{text}`", self.name(id), self.name(*by)));
+                id = *by;
+            }
+            // What was only a candidate is no part of it.
+            let asked = self.roots.get(&self.universe.name(id)).filter(|_| self.taken.contains_key(&id));
+            let Some(asked) = asked.cloned() else { continue };
+            let way = Way { asked, steps };
+            if !ways.contains(&way) {
+                ways.push(way);
             }
         }
-        told
+        (why, ways)
     }
 }

@@ -9,12 +9,14 @@ mod provider;
 pub(crate) mod requests;
 mod similar;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::rc::Rc;
 
 use kiln_model::{OriginName, PackageName, PackageRef};
 
-pub use self::error::SolveError;
-pub(crate) use self::explain::explain;
+pub use self::error::{SolveError, Way};
+pub(crate) use self::explain::unsatisfiable;
 pub(crate) use self::provider::Provider;
 pub(crate) use self::similar::similar;
 
@@ -77,7 +79,38 @@ pub enum SolveRequest {
     },
 }
 
+/// The names that a solver begins with, each with the requests that it is there for.
+pub(crate) type Roots = BTreeMap<String, BTreeSet<SolveRequest>>;
+
+impl fmt::Display for SolveRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Package { version: Some(version), .. } => write!(f, "`{}` {version}", self.reference()),
+            _ => write!(f, "`{}`", self.reference()),
+        }
+    }
+}
+
 impl SolveRequest {
+    /// What a project calls it.
+    #[must_use]
+    pub fn reference(&self) -> PackageRef {
+        match self {
+            Self::Essential(origin) => PackageRef::Essential(origin.clone()),
+            Self::Package { origin, name, .. } => PackageRef::Origin(origin.clone(), name.clone()),
+        }
+    }
+
+    /// Can one package be what both ask for? Of requests for one name.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Package { origin: a, version: x, .. }, Self::Package { origin: b, version: y, .. }) => {
+                a == b && (x.is_none() || y.is_none() || x == y)
+            }
+            _ => self == other,
+        }
+    }
+
     /// What a project refers to; none for its own recipes.
     #[must_use]
     pub fn from_reference(reference: &PackageRef) -> Option<Self> {

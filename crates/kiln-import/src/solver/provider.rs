@@ -14,7 +14,7 @@ use resolvo::{
     Solver, SolverCache, StringId, UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
 };
 
-use super::{PackageId, SolveError, Universe};
+use super::{PackageId, Roots, SolveError, Universe};
 
 /// Packages of one name.
 #[derive(Clone)]
@@ -56,11 +56,11 @@ impl<U: Universe> Provider<U> {
     /// A solution that has a package of each root's name, and those of `soft` that can be had; none if there is none.
     pub(crate) fn solve(
         &mut self,
-        roots: &[String],
+        roots: &Roots,
         soft: &[PackageId],
     ) -> Result<Option<BTreeSet<PackageId>>, SolveError> {
         let mut requirements = Vec::new();
-        for root in roots {
+        for root in roots.keys() {
             let packages = self.universe.named(root)?.to_vec();
             requirements.push(ConditionalRequirement::from(Requirement::Single(self.set(root, packages))));
         }

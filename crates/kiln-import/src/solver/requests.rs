@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::{OriginName, PackageName};
 
-use super::{SolveError, SolveRequest};
+use super::{Roots, SolveError, SolveRequest};
 
 /// Every request that names no package, with why. `root` gives the name that a solver knows a package by.
 pub(crate) fn unknown(
@@ -27,24 +27,25 @@ pub(crate) fn unknown(
     found
 }
 
-/// The names that a solver begins with, each with the origin that it is to come from.
+/// The names that a solver begins with, and which of the origins each is to come from.
 pub(crate) fn roots<'o>(
     requests: &[SolveRequest],
     origins: &[&'o OriginName],
     root: impl Fn(&OriginName, &PackageName) -> Result<String, SolveError>,
-) -> Result<BTreeMap<String, &'o OriginName>, SolveError> {
-    let mut asked: BTreeMap<&PackageName, &OriginName> = BTreeMap::new();
-    let mut roots = BTreeMap::new();
+) -> Result<(Roots, BTreeMap<String, &'o OriginName>), SolveError> {
+    let mut asked: BTreeMap<&PackageName, &SolveRequest> = BTreeMap::new();
+    let (mut roots, mut narrowed) = (Roots::new(), BTreeMap::new());
     for request in requests {
         let SolveRequest::Package { origin, name, version: _ } = request else { continue };
         let known = origins.iter().copied().find(|known| *known == origin);
         let known = known.ok_or_else(|| SolveError::UnknownOrigin(origin.clone()))?;
-        if let Some(other) = asked.insert(name, origin).filter(|other| *other != origin) {
-            let described = |origin: &OriginName| format!("`{origin}:{name}`");
-            let (first, second) = (described(other), described(origin));
+        if let Some(other) = asked.insert(name, request).filter(|other| !request.agrees_with(other)) {
+            let (first, second) = (Box::new(other.clone()), Box::new(request.clone()));
             return Err(SolveError::TwoVersions { name: name.clone(), first, second });
         }
-        roots.insert(root(origin, name)?, known);
+        let root = root(origin, name)?;
+        roots.entry(root.clone()).or_default().insert(request.clone());
+        narrowed.insert(root, known);
     }
-    Ok(roots)
+    Ok((roots, narrowed))
 }

@@ -122,9 +122,9 @@ impl Lock {
                 stale.push(Staleness::NewTarget(key.name, key.architecture));
                 continue;
             };
-            let new = target.requests.difference(&locked.requests);
+            let new = target.requests.keys().filter(|package| !locked.requests.contains(package));
             stale.extend(new.map(|package| Staleness::NewRequest(key.name.clone(), package.clone())));
-            let gone = locked.requests.difference(&target.requests);
+            let gone = locked.requests.iter().filter(|package| !target.requests.contains_key(package));
             stale.extend(gone.map(|package| Staleness::GoneRequest(key.name.clone(), package.clone())));
         }
         let wanted: BTreeSet<(&str, Architecture)> = targets.iter().map(|t| (&*t.name, t.architecture)).collect();

@@ -18,7 +18,7 @@ pub use origin::{
     ApkOrigin, DebOrigin, ImagePlace, IndexSignatures, MaxAge, MaxAgeError, OciOrigin, Origin, RpmOrigin,
 };
 pub use path::ProjectPath;
-pub use wanted::{Variant, WantedSource, WantedTarget};
+pub use wanted::{Requests, Variant, WantedSource, WantedTarget};
 
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::hooks::{self, HooksWords};

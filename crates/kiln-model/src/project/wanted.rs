@@ -1,8 +1,9 @@
 //! What a project asks of its lock: sets of packages to be resolved together, and sources to be pinned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::LoadedProject;
+use crate::diagnostic::{Place, Spanned};
 use crate::image::{Image, ImagePackage};
 use crate::recipe::{Options, Recipe, Source, Switches};
 use crate::{Architecture, PackageName, PackageRef};
@@ -18,6 +19,9 @@ pub struct Variant {
     pub label: String,
 }
 
+/// Packages of origins that are asked for, each with every place that asks for it.
+pub type Requests = BTreeMap<PackageRef, Vec<Place>>;
+
 /// Packages that are resolved together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WantedTarget {
@@ -25,8 +29,8 @@ pub struct WantedTarget {
     pub name: String,
     /// For what.
     pub architecture: Architecture,
-    /// What the project asks for: packages of origins.
-    pub requests: BTreeSet<PackageRef>,
+    /// What the project asks for.
+    pub requests: Requests,
 }
 
 /// A source that is pinned.
@@ -122,42 +126,50 @@ impl LoadedProject {
 
     /// The packages of origins that variants ask for at run time, directly or by other recipes.
     #[must_use]
-    pub fn runtime_requests(&self, roots: Vec<Variant>) -> BTreeSet<PackageRef> {
-        let mut requests = BTreeSet::new();
+    pub fn runtime_requests(&self, roots: Vec<Variant>) -> Requests {
+        let mut requests = Requests::new();
+        self.add_runtime_requests(roots, &mut requests);
+        requests
+    }
+
+    fn add_runtime_requests(&self, roots: Vec<Variant>, requests: &mut Requests) {
         for variant in self.runtime_recipes(roots).values() {
             let Some(recipe) = self.recipes.get(&variant.recipe) else { continue };
-            let needs = recipe.runtime_needs(&variant.options).map(|need| need.value.clone());
-            requests.extend(needs.filter(|need| need.origin().is_some()));
+            let needs = recipe.runtime_needs(&variant.options);
+            needs.filter(|need| need.origin().is_some()).for_each(|need| add(requests, need));
         }
-        requests
     }
 
     /// The packages of origins in a variant's build environment: the project's `environment`, what the recipe needs, and
     /// what recipes that it needs take to run.
     #[must_use]
-    pub fn build_requests(&self, variant: &Variant) -> BTreeSet<PackageRef> {
-        let mut requests: BTreeSet<PackageRef> = self.project.environment.iter().map(|p| p.value.clone()).collect();
+    pub fn build_requests(&self, variant: &Variant) -> Requests {
+        let mut requests = self.environment_requests();
         let Some(recipe) = self.recipes.get(&variant.recipe) else { return requests };
         let mut roots = Vec::new();
         for need in recipe.build_needs(&variant.options) {
             match &need.value {
                 PackageRef::Recipe(name) => roots.extend(self.variant(name)),
-                origin => {
-                    requests.insert(origin.clone());
-                }
+                PackageRef::Origin(..) | PackageRef::Essential(_) => add(&mut requests, need),
             }
         }
-        requests.extend(self.runtime_requests(roots));
+        self.add_runtime_requests(roots, &mut requests);
         with_essential(requests)
+    }
+
+    fn environment_requests(&self) -> Requests {
+        let mut requests = Requests::new();
+        self.project.environment.iter().for_each(|package| add(&mut requests, package));
+        requests
     }
 
     /// The packages of origins that an image asks for, directly or by recipes.
     #[must_use]
-    pub fn image_requests(&self, image: &Image) -> BTreeSet<PackageRef> {
+    pub fn image_requests(&self, image: &Image) -> Requests {
         let roots = image.packages.iter().filter_map(|package| self.image_variant(package)).collect();
         let mut requests = self.runtime_requests(roots);
-        let own = image.packages.iter().map(|package| &package.reference.value);
-        requests.extend(own.filter(|reference| reference.origin().is_some()).cloned());
+        let own = image.packages.iter().map(|package| &package.reference);
+        own.filter(|reference| reference.origin().is_some()).for_each(|reference| add(&mut requests, reference));
         requests
     }
 
@@ -167,8 +179,7 @@ impl LoadedProject {
         let target = |name: String, requests| WantedTarget { name, architecture, requests };
         let mut targets = Vec::new();
         if !self.recipes.is_empty() {
-            let environment = self.project.environment.iter().map(|package| package.value.clone()).collect();
-            targets.push(target("environment".to_owned(), with_essential(environment)));
+            targets.push(target("environment".to_owned(), with_essential(self.environment_requests())));
         }
         for (label, variant) in self.variants() {
             targets.push(target(format!("recipe:{label}:build"), self.build_requests(&variant)));
@@ -196,9 +207,25 @@ impl LoadedProject {
     }
 }
 
-/// What packages are built with rests on the Essential set of its distribution without saying so: Debian Policy 4.2.
-fn with_essential(mut requests: BTreeSet<PackageRef>) -> BTreeSet<PackageRef> {
-    let origins: BTreeSet<_> = requests.iter().filter_map(PackageRef::origin).cloned().collect();
-    requests.extend(origins.into_iter().map(PackageRef::Essential));
+fn add(requests: &mut Requests, request: &Spanned<PackageRef>) {
+    match requests.get_mut(&request.value) {
+        Some(places) => places.push(request.place),
+        None => drop(requests.insert(request.value.clone(), vec![request.place])),
+    }
+}
+
+/// What packages are built with rests on the Essential set of its distribution without saying so: Debian Policy 4.2. The
+/// first request of a distribution counts as what asks for it.
+fn with_essential(mut requests: Requests) -> Requests {
+    let mut essential = Requests::new();
+    for (request, places) in &requests {
+        if let Some(origin) = request.origin() {
+            essential.entry(PackageRef::Essential(origin.clone())).or_insert_with(|| places.clone());
+        }
+    }
+    // Who asks for the set by its name has places of their own.
+    for (request, places) in essential {
+        requests.entry(request).or_insert(places);
+    }
     requests
 }

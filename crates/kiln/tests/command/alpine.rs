@@ -163,6 +163,16 @@ fn a_script_that_nothing_translates_is_told_with_what_to_write() {
 }
 
 #[test]
+fn a_conflict_is_told_at_the_places_that_ask_for_it() {
+    let world = World::new();
+    let project = project(&world, "alpine:daemon, alpine:rival");
+    let rival = Apk::new("rival", "1-r0").field("depend", "!daemon");
+    publish(&world, &[busybox(), daemon(), rival]);
+    let told = ["`rival` conflicts with `daemon`", "images/web.yaml:2:12", "images/web.yaml:2:27"];
+    kiln(&project, &["lock"]).failed(2, &told);
+}
+
+#[test]
 fn packages_of_two_kinds_of_archive_go_into_one_image() {
     let world = World::new();
     let project = project(&world, "debian:hello, alpine:daemon, alpine:alpine-baselayout");

@@ -285,7 +285,47 @@ fn a_conflict_by_a_provided_name_says_who_provides_it() {
     let project = world.project("p");
     project.image("web", "packages: [debian:postfix, debian:exim]\n");
     let refused = project.kiln(&["lock"]);
-    refused.failed(1, &["`exim` conflicts with `mail-transport-agent` (which `postfix` provides)"]);
+    refused.failed(2, &["`exim` conflicts with `mail-transport-agent` (which `postfix` provides)"]);
+}
+
+#[test]
+fn a_conflict_is_told_at_every_place_that_asks_for_a_part_of_it() {
+    let postfix = Deb::new("postfix", "1.0").field("Provides", "mta");
+    let exim = Deb::new("exim", "1.0").field("Conflicts", "mta");
+    let mailer = Deb::new("mailer", "1.0").field("Depends", "exim");
+    let world = World::with(&[postfix, exim, mailer]);
+    let project = world.project("p");
+    project.write("images/base.yaml", "packages:\n  - debian:postfix\n");
+    project.image("web", "extends: [base.yaml]\npackages: [debian:hello, tool]\n");
+    project.image("other", "packages: [debian:mailer]\n");
+    project.recipe("tool", "runtime: [debian:hello, debian:mailer]\nbuild: { steps: [{ run: 'true' }] }\n");
+    let refused = project.kiln(&["lock"]);
+    let told = [
+        "cannot resolve `image:web`: `exim` conflicts with `mta` (which `postfix` provides), and `postfix` is asked for",
+        "packages/tool/package.yaml:5:25",
+        "`exim` is here because `mailer` needs `exim`",
+        "images/base.yaml:2:5",
+        "asked for here",
+        "leave one of the packages out",
+    ];
+    let refused = refused.failed(2, &told);
+    // What asks for the same elsewhere has no part in it.
+    refused.did_not_say(&["images/other.yaml", "images/web.yaml"]);
+    assert!(!project.folder.join("kiln.lock").exists());
+}
+
+#[test]
+fn one_name_of_two_origins_is_told_at_both_places() {
+    let world = World::new();
+    let project = world.project("p");
+    project.edit(
+        "kiln.yaml",
+        "environment:",
+        "  other: { archive: deb, distribution: debian, suite: trixie, keyring: keys/archive.asc }\nenvironment:",
+    );
+    project.image("web", "packages:\n  - debian:hello\n  - other:hello\n");
+    let refused = project.kiln(&["lock"]);
+    refused.failed(2, &["`hello` is asked for twice", "images/web.yaml:3:5", "images/web.yaml:4:5", "ask for it once"]);
 }
 
 #[test]
@@ -294,7 +334,7 @@ fn an_unsolvable_image_says_why_in_the_words_of_the_archive() {
     let world = World::with(&[needy]);
     let project = world.project("p");
     project.image("web", "packages: [debian:needy]\n");
-    project.kiln(&["lock"]).failed(1, &["image:web", "needy", "missing-thing (>= 2)"]);
+    project.kiln(&["lock"]).failed(2, &["image:web", "needy", "missing-thing (>= 2)", "images/web.yaml:2:12"]);
     assert!(!project.folder.join("kiln.lock").exists());
     project.image("web", "packages: [debian:not-there-at-all]\n");
     project.kiln(&["lock"]).failed(2, &["images/web.yaml:2:12", "not-there-at-all"]);

@@ -364,6 +364,14 @@ fn a_lock_that_was_edited_by_hand_is_refused_at_its_line() {
 }
 
 #[test]
+fn a_conflict_is_told_at_the_places_that_ask_for_it() {
+    let world = World::new();
+    let project = project(&world, "fedora:newname, fedora:oldname");
+    let told = ["`newname` obsoletes `oldname < 2`", "images/web.yaml:2:12", "images/web.yaml:2:28"];
+    kiln(&project, &["lock"]).failed(2, &told);
+}
+
+#[test]
 fn a_state_that_is_too_old_or_older_than_the_locked_one_is_refused() {
     let world = World::new();
     let project = project(&world, "fedora:base");

@@ -15,7 +15,7 @@ use kiln_model::{Architecture, Digest, OriginName, PackageName};
 
 use self::universe::Universe;
 use super::index::{Index, Record};
-use crate::solver::{PackageId, Provider, explain};
+use crate::solver::{PackageId, Provider, Roots, unsatisfiable};
 pub use crate::solver::{SolveError, SolveRequest};
 
 /// An origin's indexes: its suites and components together.
@@ -91,8 +91,7 @@ pub fn solve(
 ) -> Result<Vec<Selected>, SolveError> {
     let requests: BTreeSet<&SolveRequest> = requests.iter().collect();
     let universe = Universe::new(sources, options.architecture);
-    let wanted = resolve_requests(&universe, sources, &requests)?;
-    let roots: Vec<_> = wanted.into_iter().collect();
+    let roots = resolve_requests(&universe, sources, &requests)?;
     let mut provider = Provider::new(universe);
     let mut found = provider.solve(&roots, &[])?;
     if found.is_none() {
@@ -102,8 +101,7 @@ pub fn solve(
     }
     let Some(mut chosen) = found else {
         let universe = provider.into_universe().with_highest_versions();
-        let reasons = explain(&universe, &roots)?;
-        return Err(SolveError::Unsatisfiable { reasons });
+        return Err(unsatisfiable(&universe, &roots));
     };
     if options.recommends {
         let mut soft: Vec<PackageId> = Vec::new();
@@ -149,31 +147,26 @@ fn resolve_requests(
     universe: &Universe<'_>,
     sources: &[Source<'_>],
     requests: &BTreeSet<&SolveRequest>,
-) -> Result<BTreeSet<String>, SolveError> {
+) -> Result<Roots, SolveError> {
     let known = |origin: &OriginName| {
         let place = sources.iter().position(|source| source.origin == origin);
         place.ok_or_else(|| SolveError::UnknownOrigin(origin.clone()))
     };
-    let mut wanted = BTreeSet::new();
-    let mut asked: BTreeMap<&PackageName, (&OriginName, Option<&String>)> = BTreeMap::new();
-    for request in requests {
+    let mut roots = Roots::new();
+    let mut asked: BTreeMap<&PackageName, Vec<&SolveRequest>> = BTreeMap::new();
+    for &request in requests {
         let SolveRequest::Package { origin, name, version } = request else { continue };
         let place = known(origin)?;
-        let described = |origin: &OriginName, version: Option<&String>| match version {
-            Some(version) => format!("`{origin}:{name}` {version}"),
-            None => format!("`{origin}:{name}`"),
-        };
-        if let Some(&(other, exact)) = asked.get(name)
-            && (other != origin || (exact.is_some() && version.is_some() && exact != version.as_ref()))
-        {
-            let (first, second) = (described(other, exact), described(origin, version.as_ref()));
+        let others = asked.entry(name).or_default();
+        if let Some(other) = others.iter().find(|other| !request.agrees_with(other)) {
+            let (first, second) = (Box::new((*other).clone()), Box::new(request.clone()));
             return Err(SolveError::TwoVersions { name: name.clone(), first, second });
         }
-        let entry = asked.entry(name).or_insert((origin, None));
-        entry.1 = entry.1.or(version.as_ref());
+        others.push(request);
         let available = universe.of_origin(name.as_str(), place)?;
         if available.is_empty() {
-            wanted.insert(universe.only_provider(origin, name, place)?);
+            let provider = universe.only_provider(origin, name, place)?;
+            roots.entry(provider).or_default().insert(request.clone());
             continue;
         }
         if let Some(exact) = version
@@ -183,19 +176,20 @@ fn resolve_requests(
             return Err(SolveError::NoSuchVersion { origin, name, wanted: exact.clone(), available });
         }
         universe.narrow(name.as_str(), place, version.as_deref());
-        wanted.insert(name.as_str().to_owned());
+        roots.entry(name.to_string()).or_default().insert(request.clone());
     }
-    for request in requests {
-        if let SolveRequest::Essential(origin) = request {
-            wanted.extend(universe.essential(known(origin)?)?);
+    for &request in requests {
+        let SolveRequest::Essential(origin) = request else { continue };
+        for name in universe.essential(known(origin)?)? {
+            roots.entry(name).or_default().insert(request.clone());
         }
     }
-    Ok(wanted)
+    Ok(roots)
 }
 
 fn select(
     universe: &Universe<'_>,
-    roots: &[String],
+    roots: &Roots,
     chosen: &BTreeSet<PackageId>,
     recommends: bool,
 ) -> Result<Vec<Selected>, SolveError> {
@@ -204,7 +198,7 @@ fn select(
     for &id in chosen {
         let package = universe.package(id);
         let by = checked(&package.record.name)?;
-        if roots.contains(&package.record.name) {
+        if roots.contains_key(&package.record.name) {
             why.entry(id).or_default().insert(Why::Requested);
         }
         for group in universe.needs(id)?.iter() {
