@@ -19,10 +19,6 @@ impl Action for Node {
         self.number.to_string()
     }
 
-    fn kind(&self) -> &'static str {
-        "bench"
-    }
-
     fn verb(&self) -> &'static str {
         "Doing"
     }

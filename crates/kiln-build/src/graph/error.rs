@@ -86,8 +86,6 @@ impl Error for ActionError {
 pub struct NodeFailure {
     /// What it worked on.
     pub name: String,
-    /// The kind of its action.
-    pub kind: &'static str,
     /// Why.
     pub error: ActionError,
     /// Who needed it: from the node itself up to a target, by name. Just the node when it is a target.

@@ -53,9 +53,6 @@ pub trait Action: Any + Send + Sync {
     /// What it works on, for people: `nginx 1.26.3`.
     fn name(&self) -> String;
 
-    /// Its kind, as in its key: `build.recipe`.
-    fn kind(&self) -> &'static str;
-
     /// What it does, as a present participle: `Building`.
     fn verb(&self) -> &'static str;
 

@@ -363,7 +363,6 @@ impl Scheduler<'_> {
             let untried = self.plan.order.len() - done - state.failed.len() - state.skipped.len();
             let failures = state.failed.into_iter().map(|(node, error)| NodeFailure {
                 name: self.graph.name(node),
-                kind: self.graph.action(node).map_or("", super::Action::kind),
                 error,
                 needed_by: self.plan.needed_by(node).into_iter().map(|node| self.graph.name(node)).collect(),
             });

@@ -28,10 +28,6 @@ impl Action for Join {
         self.name.to_owned()
     }
 
-    fn kind(&self) -> &'static str {
-        "test.join"
-    }
-
     fn verb(&self) -> &'static str {
         "Joining"
     }
@@ -296,9 +292,6 @@ fn reading_an_input_that_was_not_named_is_a_mistake_of_the_action() {
     impl Action for Sneaky {
         fn name(&self) -> String {
             "sneaky".to_owned()
-        }
-        fn kind(&self) -> &'static str {
-            "test.sneaky"
         }
         fn verb(&self) -> &'static str {
             "Sneaking"

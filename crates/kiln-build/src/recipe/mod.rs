@@ -106,10 +106,6 @@ impl Action for BuildAction {
         format!("{} {}", self.name, self.version)
     }
 
-    fn kind(&self) -> &'static str {
-        "build.recipe"
-    }
-
     fn verb(&self) -> &'static str {
         "Building"
     }

@@ -27,10 +27,6 @@ impl Action for UnpackAction {
         self.name.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "source.unpack"
-    }
-
     fn verb(&self) -> &'static str {
         "Unpacking"
     }

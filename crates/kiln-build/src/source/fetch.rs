@@ -104,10 +104,6 @@ impl Action for FetchAction {
         self.request.subject.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "source.fetch"
-    }
-
     fn verb(&self) -> &'static str {
         "Getting"
     }

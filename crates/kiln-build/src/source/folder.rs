@@ -204,10 +204,6 @@ impl Action for FolderAction {
         self.name.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "source.folder"
-    }
-
     fn verb(&self) -> &'static str {
         "Reading"
     }

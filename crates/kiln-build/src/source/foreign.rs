@@ -63,10 +63,6 @@ impl Action for ForeignAction {
         self.name.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "source.package"
-    }
-
     fn verb(&self) -> &'static str {
         "Unpacking"
     }

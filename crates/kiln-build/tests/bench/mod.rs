@@ -219,10 +219,6 @@ impl Action for HostEnvironment {
         "environment".to_owned()
     }
 
-    fn kind(&self) -> &'static str {
-        "test.environment"
-    }
-
     fn verb(&self) -> &'static str {
         "Collecting"
     }

@@ -320,10 +320,6 @@ impl Action for ComposeAction {
         self.name.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "compose"
-    }
-
     fn verb(&self) -> &'static str {
         "Composing"
     }

@@ -72,10 +72,6 @@ impl Action for ImportAction {
         self.name.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "import.deb"
-    }
-
     fn verb(&self) -> &'static str {
         "Importing"
     }

@@ -35,10 +35,6 @@ impl Action for LayersAction {
         self.name.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "image.layers"
-    }
-
     fn verb(&self) -> &'static str {
         "Layering"
     }

@@ -57,10 +57,6 @@ impl Action for TestAction {
         self.name.clone()
     }
 
-    fn kind(&self) -> &'static str {
-        "test.recipe"
-    }
-
     fn verb(&self) -> &'static str {
         "Testing"
     }

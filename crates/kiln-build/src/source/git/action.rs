@@ -115,10 +115,6 @@ impl Action for GitAction {
         format!("{} {}", self.location, self.commit.get(..12).unwrap_or(&self.commit))
     }
 
-    fn kind(&self) -> &'static str {
-        "source.git"
-    }
-
     fn verb(&self) -> &'static str {
         "Getting"
     }
