@@ -9,11 +9,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use kiln_fetch::{Expect, FetchError, Request, shown};
-use kiln_model::lock::LockedIndex;
+use kiln_model::lock::{LockedIndex, LockedOrigin};
 use kiln_model::{Digest, OriginName};
 
 use crate::archive::Means;
 use crate::debian::archive::moved_on;
+use crate::debian::date;
 use crate::mirror::Mirror;
 
 /// Why an archive cannot be reached in the state that is wanted.
@@ -105,6 +106,35 @@ impl ReachError {
             Self::Fetch { origin, source: Box::new(source) }
         }
     }
+}
+
+/// Nothing may be older than the lock has it. The lock says of when the newest of an origin's repositories is; of when each
+/// was, by the path of its index, where that is kept: `date_of` tells.
+pub(crate) fn check_floor(
+    origin: &OriginName,
+    locked: &LockedOrigin,
+    offered: &[(String, u64)],
+    date_of: impl Fn(&LockedIndex) -> Option<u64>,
+) -> Result<(), ReachError> {
+    let replay = |what: String, offered: u64, locked: u64| {
+        Err(ReachError::Replay { what, offered: date::format(offered), locked: date::format(locked) })
+    };
+    let newest = newest(offered.iter().map(|(_, date)| *date));
+    if let Some(locked) = date::parse(&locked.date).filter(|locked| newest < *locked) {
+        return replay(format!("the origin `{origin}`"), newest, locked);
+    }
+    for (path, offered) in offered {
+        let before = locked.indexes.iter().find(|pin| pin.path == *path).and_then(&date_of);
+        if let Some(before) = before.filter(|before| offered < before) {
+            return replay(format!("`{path}` of the origin `{origin}`"), *offered, before);
+        }
+    }
+    Ok(())
+}
+
+/// When the newest was made.
+pub(crate) fn newest(dates: impl Iterator<Item = u64>) -> u64 {
+    dates.max().unwrap_or(0)
 }
 
 /// What the first mirror gives whose answer is believed.

@@ -92,7 +92,7 @@ impl World {
         run(&config, &means)
     }
 
-    fn update(&self, floor: Option<u64>) -> Result<Archive, IndexError> {
+    fn update(&self, floor: Option<&LockedOrigin>) -> Result<Archive, IndexError> {
         let keys = Keys::open(&self.folder.path().join("keys"))?;
         self.with(|config, means| Archive::update(config, &keys, &self.mirrors(), means, floor))
     }
@@ -216,9 +216,32 @@ fn a_package_that_is_not_what_the_index_names_is_refused_and_not_kept() {
 #[test]
 fn an_older_index_than_the_locked_one_is_a_replay() {
     let world = World::new();
-    let error = world.update(Some(1_800_000_000)).unwrap_err();
+    let state = world.update(None).unwrap().state;
+    world.update(Some(&state)).unwrap();
+    let later = LockedOrigin { date: "Fri, 15 Jan 2027 08:00:00 UTC".into(), ..state };
+    let error = world.update(Some(&later)).unwrap_err();
     assert!(matches!(error, IndexError::Reach(ReachError::Replay { .. })), "{error}");
-    world.update(Some(1_700_000_000)).unwrap();
+}
+
+#[test]
+fn a_component_that_goes_back_does_not_hide_behind_another_that_is_new() {
+    let mut world = World::new();
+    world.settings.components.push("community".into());
+    let publish = |component: &str, built: &str| {
+        let packages = [Apk::new("tool", "1-r0").field("builddate", built)];
+        AlpineArchive { component: component.into(), ..AlpineArchive::new(&packages) }.write(&world.mirror(), &KEY);
+    };
+    publish("main", "1900000000");
+    publish("community", "1800000000");
+    let state = world.update(None).unwrap().state;
+    publish("main", "1950000000");
+    world.update(Some(&state)).unwrap();
+    publish("community", "1799999999");
+    let error = world.update(Some(&state)).unwrap_err().to_string();
+    assert!(error.starts_with("`community/") && error.contains("is offered as it was on"), "{error}");
+    // Where the locked index is not kept, nothing is known of it but its digest.
+    fs::remove_dir_all(&world.kept).unwrap();
+    world.update(Some(&state)).unwrap();
 }
 
 #[test]

@@ -27,7 +27,7 @@ const MEND: &str =
     "`kiln lock` takes what the archive's index says; `git checkout kiln.lock` takes back what was committed";
 
 /// Raise it when more is looked at than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where a project's lock that was found right is remembered.
 fn memory(workspace: &Workspace, services: &Services) -> PathBuf {
@@ -110,22 +110,36 @@ fn open(
     let format = format_of(origin.kind());
     let entry = EntryRef::Origin(request.name);
     let state = format.kept_state(request, locked, means);
-    if let Some(state) = &state {
-        if state.date != locked.date {
-            let message = format!("the pinned state of `{}` is of {}", request.name, state.date);
-            faults.push(entry.fault(text, Some("date"), message).hint(MEND));
+    let opened = if means.folder.is_dir() {
+        let locked = state.as_ref().or(Some(locked));
+        format.open(&OriginRequest { locked, ..*request }, means).ok()
+    } else {
+        None
+    };
+    let pinned = format!("the pinned state of `{}`", request.name);
+    let mut fault = |field: &str, message: String| faults.push(entry.fault(text, Some(field), message).hint(MEND));
+    if let Some(is) = opened.as_ref().map(|opened| opened.state()).or(state) {
+        for said in &locked.indexes {
+            match is.indexes.iter().find(|is| is.path == said.path) {
+                Some(is) if said.sha256 != is.sha256 => {
+                    fault(&said.path, format!("`{}` of {pinned} is {}", is.path, is.sha256));
+                }
+                Some(is) if said.size != is.size => {
+                    fault(&said.path, format!("`{}` of {pinned} is {} bytes long", is.path, is.size));
+                }
+                _ => {}
+            }
         }
-        for (said, is) in locked.indexes.iter().zip(&state.indexes).filter(|(said, is)| said != is) {
-            let what = if said.sha256 == is.sha256 { format!("{} bytes long", is.size) } else { is.sha256.to_string() };
-            let message = format!("`{}` of the pinned state of `{}` is {what}", is.path, request.name);
-            faults.push(entry.fault(text, Some(&said.path), message).hint(MEND));
+        if is.date != locked.date {
+            fault("date", format!("{pinned} is of {}", is.date));
+        }
+        match is.release {
+            same if same == locked.release => {}
+            Some(release) => fault("release", format!("the signed statement of {pinned} is {release}")),
+            None => fault("release", format!("{pinned} has no signed statement that stands for all of it")),
         }
     }
-    let locked = state.as_ref().unwrap_or(locked);
-    if !means.folder.is_dir() {
-        return None;
-    }
-    format.open(&OriginRequest { locked: Some(locked), ..*request }, means).ok()
+    opened
 }
 
 fn packages(

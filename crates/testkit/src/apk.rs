@@ -151,8 +151,9 @@ impl Apk {
     pub fn paragraph(&self, sections: &ApkSections) -> String {
         let identity = STANDARD.encode(Sha1::digest(&sections.control));
         let size = sections.bytes().len();
+        let built = Some(self.values("builddate")).filter(|date| !date.is_empty()).unwrap_or("1700000000".to_owned());
         let mut text = format!(
-            "C:Q1{identity}\nP:{}\nV:{}\nA:{}\nS:{size}\nI:{size}\nT:made for a test\nL:MIT\no:{}\nt:1700000000\n",
+            "C:Q1{identity}\nP:{}\nV:{}\nA:{}\nS:{size}\nI:{size}\nT:made for a test\nL:MIT\no:{}\nt:{built}\n",
             self.name,
             self.version,
             architecture(),
@@ -240,10 +241,12 @@ impl ApkKey {
     }
 }
 
-/// An archive of Alpine's with one repository, `BRANCH/main/ARCHITECTURE`.
+/// A repository of an archive of Alpine's, `BRANCH/COMPONENT/ARCHITECTURE`.
 pub struct AlpineArchive<'a> {
     /// The branch.
     pub branch: String,
+    /// The component.
+    pub component: String,
     /// Its packages.
     pub packages: Vec<&'a Apk>,
     /// How its index is signed.
@@ -251,10 +254,11 @@ pub struct AlpineArchive<'a> {
 }
 
 impl<'a> AlpineArchive<'a> {
-    /// An archive with these packages.
+    /// The repository `main` with these packages.
     #[must_use]
     pub fn new(packages: impl IntoIterator<Item = &'a Apk>) -> Self {
-        Self { branch: "v3.22".to_owned(), packages: packages.into_iter().collect(), algorithm: "RSA256" }
+        let (branch, component) = ("v3.22".to_owned(), "main".to_owned());
+        Self { branch, component, packages: packages.into_iter().collect(), algorithm: "RSA256" }
     }
 
     /// Writes it to a folder, over what is there. Gives the repository's folder.
@@ -262,7 +266,7 @@ impl<'a> AlpineArchive<'a> {
     /// # Panics
     /// When the folder cannot be written.
     pub fn write(&self, folder: &Path, key: &ApkKey) -> std::path::PathBuf {
-        let place = folder.join(&self.branch).join("main").join(architecture());
+        let place = folder.join(&self.branch).join(&self.component).join(architecture());
         fs::create_dir_all(&place).unwrap();
         let mut text = String::new();
         for package in &self.packages {

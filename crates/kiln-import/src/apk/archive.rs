@@ -25,7 +25,7 @@ use super::solver::{Repository, Selected};
 use crate::archive::Means;
 use crate::debian::date;
 use crate::mirror::Mirror;
-use crate::reach::{self, ReachError};
+use crate::reach::{self, ReachError, newest};
 
 /// No index is longer, packed.
 const INDEX_LIMIT: u64 = 256 << 20;
@@ -68,7 +68,7 @@ fn wanted(config: &Config<'_>) -> Vec<(Architecture, String, String)> {
 
 impl Archive {
     /// Takes the present state of the archive, of each repository the first mirror's index that is believed. `floor` is
-    /// the date of the state in the lock; an older one is a replay.
+    /// the state in the lock; an older one, of any of the repositories, is a replay.
     ///
     /// # Errors
     /// When no mirror serves.
@@ -77,27 +77,25 @@ impl Archive {
         keys: &Keys,
         mirrors: &[Mirror],
         means: &Means<'_>,
-        floor: Option<u64>,
+        floor: Option<&LockedOrigin>,
     ) -> Result<Self, IndexError> {
-        let (mut indexes, mut pins) = (Vec::new(), Vec::new());
+        let (mut indexes, mut pins, mut dates) = (Vec::new(), Vec::new(), Vec::new());
         for (architecture, folder, path) in wanted(config) {
             let (bytes, index) = first_believed(config, keys, mirrors, means, &path)?;
+            dates.push((path.clone(), index.newest()));
             let sha256 = Digest::of(&bytes);
             reach::keep(means.folder, &kept_index(&sha256), &bytes)?;
             pins.push(LockedIndex { path, sha256, size: bytes.len() as u64 });
             indexes.push((architecture, folder, index));
         }
-        let archive = Self::with(config, mirrors, indexes, pins);
-        let newest = archive.newest();
-        match floor {
-            Some(floor) if newest < floor => Err(ReachError::Replay {
-                what: format!("the origin `{}`", config.origin),
-                offered: date::format(newest),
-                locked: date::format(floor),
-            }
-            .into()),
-            _ => Ok(archive),
+        if let Some(floor) = floor {
+            let before = |pin: &LockedIndex| {
+                let bytes = reach::kept(means.folder, &kept_index(&pin.sha256), &pin.sha256)?;
+                Some(Index::read(&bytes).ok()?.newest())
+            };
+            reach::check_floor(config.origin, floor, &dates, before)?;
         }
+        Ok(Self::with(config, mirrors, indexes, pins))
     }
 
     /// Opens the state that is locked. What is kept is not fetched again.
@@ -119,7 +117,7 @@ impl Archive {
             let urls = mirrors.iter().map(|mirror| mirror.below(&below)).collect();
             let bytes = reach::pinned(config.origin, pin, &kept_index(&pin.sha256), urls, means)?;
             indexes.push((architecture, folder, Index::read(&bytes)?));
-            pins.push(pin.clone());
+            pins.push(LockedIndex { size: bytes.len() as u64, ..pin.clone() });
         }
         Ok(Self::with(config, mirrors, indexes, pins))
     }
@@ -131,24 +129,37 @@ impl Archive {
         mut pins: Vec<LockedIndex>,
     ) -> Self {
         pins.sort();
+        let date = newest(indexes.iter().map(|(_, _, index)| index.newest()));
         let state = LockedOrigin {
             archive: ArchiveKind::Apk,
             distribution: config.settings.distribution.clone(),
             suite: config.settings.suite.clone(),
             components: config.settings.components.clone(),
             release: None,
-            date: String::new(),
+            date: date::format(date),
             indexes: pins,
         };
-        let mut archive = Self { state, origin: config.origin.clone(), mirrors: mirrors.to_vec(), indexes };
-        archive.state.date = date::format(archive.newest());
-        archive
+        Self { state, origin: config.origin.clone(), mirrors: mirrors.to_vec(), indexes }
     }
 
-    /// When the newest of its packages was built. An index has no date of its own; this one is signed with it.
-    fn newest(&self) -> u64 {
-        let records = self.indexes.iter().flat_map(|(_, _, index)| &index.records);
-        records.map(|record| record.built).max().unwrap_or(0)
+    /// A locked state where an index is not kept, with another in its place that is: of the same length, for the same
+    /// architecture, and so that all are as new as the lock says. None when there is no such, or none is needed.
+    #[must_use]
+    pub fn kept_state(config: &Config<'_>, locked: &LockedOrigin, folder: &Path) -> Option<LockedOrigin> {
+        let is_kept = |pin: &LockedIndex| folder.join(kept_index(&pin.sha256)).is_file();
+        if locked.indexes.iter().all(is_kept) {
+            return None;
+        }
+        let (mut state, mut dates) = (locked.clone(), Vec::new());
+        for (architecture, _, path) in wanted(config) {
+            let pin = state.indexes.iter_mut().find(|pin| pin.path == path)?;
+            if !is_kept(pin) {
+                pin.sha256 = of_length(pin.size, architecture, folder)?;
+            }
+            let bytes = reach::kept(folder, &kept_index(&pin.sha256), &pin.sha256)?;
+            dates.push(Index::read(&bytes).ok()?.newest());
+        }
+        (date::format(newest(dates.into_iter())) == locked.date).then_some(state)
     }
 
     /// Does a locked state have every index that is wanted?
@@ -245,8 +256,26 @@ fn download(package: &Selected<'_>, means: &Means<'_>) -> PathBuf {
     means.folder.join(format!("{}.apk-download", package.record.identity.to_hex()))
 }
 
+/// What the names of kept indexes end with.
+const INDEX: &str = ".apkindex";
+
 fn kept_index(sha256: &Digest) -> String {
-    format!("{}.apkindex", sha256.to_hex())
+    format!("{}{INDEX}", sha256.to_hex())
+}
+
+/// The only kept index of this length with packages for an architecture.
+fn of_length(length: u64, architecture: Architecture, folder: &Path) -> Option<Digest> {
+    let fits = |sha256: &Digest| {
+        let bytes = reach::kept(folder, &kept_index(sha256), sha256)?;
+        let index = Index::read(&bytes).ok()?;
+        Some(index.records.iter().any(|record| record.architecture == architecture_name(architecture)))
+    };
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let entries = entries.filter(|entry| entry.metadata().is_ok_and(|found| found.len() == length));
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let digests = names.filter_map(|name| name.strip_suffix(INDEX)?.parse::<Digest>().ok());
+    let mut found = digests.filter(|sha256| fits(sha256) == Some(true));
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// The first mirror's index that is believed.

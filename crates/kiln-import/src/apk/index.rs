@@ -14,6 +14,7 @@ use super::dependency::Dependency;
 use super::envelope::{self, Identity};
 use super::error::IndexError;
 use super::keys::{Keys, SignatureError};
+use crate::reach::newest;
 
 /// No index is longer, unpacked: fifty times Alpine's largest.
 const LIMIT: u64 = 1 << 30;
@@ -71,6 +72,12 @@ impl Index {
     pub fn read(bytes: &[u8]) -> Result<Self, IndexError> {
         let (_, rest) = envelope::member(bytes, 1 << 20).map_err(IndexError::Read)?;
         Self::unpack(rest)
+    }
+
+    /// When its newest package was built. An index has no date of its own; this one is signed with it.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        newest(self.records.iter().map(|record| record.built))
     }
 
     fn unpack(packed: &[u8]) -> Result<Self, IndexError> {

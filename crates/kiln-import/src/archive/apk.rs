@@ -3,7 +3,7 @@
 use kiln_archive::Limits;
 use kiln_model::lock::{LockedOrigin, LockedPackage, PackageKey};
 use kiln_model::package::Relations;
-use kiln_model::project::Origin;
+use kiln_model::project::{ApkOrigin, Origin};
 use kiln_model::{Architecture, ArchiveKind, ObjectSink, OriginName};
 
 use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
@@ -11,7 +11,6 @@ use super::{
     ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
 };
 use crate::apk::{self, Bound, Config, Dependency, Keys};
-use crate::debian::date;
 use crate::debian::index::IndexError;
 use crate::solver::{SolveError, SolveRequest};
 
@@ -39,6 +38,11 @@ impl OpenArchive for apk::Archive {
     }
 }
 
+fn settings<'a>(request: &OriginRequest<'a>) -> &'a ApkOrigin {
+    let Origin::Apk(settings) = request.origin else { unreachable!("an origin is opened by its own kind") };
+    settings
+}
+
 impl ArchiveFormat for Apk {
     fn kind(&self) -> ArchiveKind {
         ArchiveKind::Apk
@@ -49,15 +53,28 @@ impl ArchiveFormat for Apk {
     }
 
     fn open(&self, request: &OriginRequest<'_>, means: &Means<'_>) -> Result<Box<dyn OpenArchive>, OriginError> {
-        let Origin::Apk(settings) = request.origin else { unreachable!("an origin is opened by its own kind") };
+        let settings = settings(request);
         let config = Config { origin: request.name, settings, architectures: request.architectures };
         if let Some(locked) = request.locked.filter(|locked| apk::Archive::serves(&config, locked)) {
             return Ok(Box::new(apk::Archive::open(&config, locked, request.mirrors, means)?));
         }
         let keys = Keys::open(&request.project.join(settings.keyring.value.as_str())).map_err(apk::IndexError::from)?;
         let same = |o: &&LockedOrigin| o.suite == settings.suite && o.components == settings.components;
-        let floor = request.floor.filter(same).and_then(|locked| date::parse(&locked.date));
+        let floor = request.floor.filter(same);
         Ok(Box::new(apk::Archive::update(&config, &keys, request.mirrors, means, floor)?))
+    }
+
+    fn kept_state(
+        &self,
+        request: &OriginRequest<'_>,
+        locked: &LockedOrigin,
+        means: &Means<'_>,
+    ) -> Option<LockedOrigin> {
+        let config = Config { origin: request.name, settings: settings(request), architectures: request.architectures };
+        if !apk::Archive::serves(&config, locked) {
+            return None;
+        }
+        apk::Archive::kept_state(&config, locked, means.folder)
     }
 
     fn unknown(

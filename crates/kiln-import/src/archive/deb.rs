@@ -112,10 +112,8 @@ impl ArchiveFormat for Deb {
         let serving = request.locked.filter(|locked| serves(locked, &config));
         let archive = match serving.and_then(|locked| locked.release.map(|release| (locked, release))) {
             Some((locked, release)) => {
-                let pin =
-                    |index: &LockedIndex| IndexPin { path: index.path.clone(), sha256: index.sha256, size: index.size };
-                let indexes = locked.indexes.iter().map(pin).collect();
-                Archive::open(&config, ArchiveState { release, date: date_of(locked)?, indexes }, access)?
+                let state = ArchiveState { release, date: date_of(locked)?, indexes: pins(locked) };
+                Archive::open(&config, state, access)?
             }
             None => {
                 let keyrings = keyrings(request, settings)?;
@@ -135,15 +133,17 @@ impl ArchiveFormat for Deb {
     ) -> Option<LockedOrigin> {
         let config = config(request, settings(request));
         // What the statement does not speak of stays: other architectures' indexes, and what another suite would have.
-        let serving = locked.release.filter(|_| serves(locked, &config))?;
-        let state = Archive::kept_state(&config, serving, means.folder)?;
+        let release = locked.release.filter(|_| serves(locked, &config))?;
+        // A date that is none is that of no statement.
+        let date = date::parse(&locked.date).unwrap_or_default();
+        let state = Archive::kept_state(&config, release, (date, &pins(locked)), means.folder)?;
         let of_state = |path: &str| state.indexes.iter().find(|pin| pin.path == path);
         let pin = |index: &LockedIndex| match of_state(&index.path) {
             Some(pin) => LockedIndex { path: pin.path.clone(), sha256: pin.sha256, size: pin.size },
             None => index.clone(),
         };
         let indexes = locked.indexes.iter().map(pin).collect();
-        Some(LockedOrigin { date: date::format(state.date), indexes, ..locked.clone() })
+        Some(LockedOrigin { release: Some(state.release), date: date::format(state.date), indexes, ..locked.clone() })
     }
 
     fn unknown(
@@ -227,6 +227,11 @@ fn config(request: &OriginRequest<'_>, settings: &DebOrigin) -> ArchiveConfig {
             MaxAge::For(duration) => ReleaseAge::Seconds(duration.as_secs()),
         }),
     }
+}
+
+fn pins(locked: &LockedOrigin) -> Vec<IndexPin> {
+    let pin = |index: &LockedIndex| IndexPin { path: index.path.clone(), sha256: index.sha256, size: index.size };
+    locked.indexes.iter().map(pin).collect()
 }
 
 /// Has a locked state every index that is wanted?

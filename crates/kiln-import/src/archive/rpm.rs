@@ -85,7 +85,8 @@ impl ArchiveFormat for Rpm {
         // Index by index, as the lock has them; what the statements do not speak of stays.
         let of_state = |path: &str| state.indexes.iter().find(|pin| pin.path == path).cloned();
         let indexes = locked.indexes.iter().map(|index| of_state(&index.path).unwrap_or_else(|| index.clone()));
-        Some(LockedOrigin { date: state.date.clone(), indexes: indexes.collect(), ..locked.clone() })
+        let (release, date) = (state.release, state.date.clone());
+        Some(LockedOrigin { release, date, indexes: indexes.collect(), ..locked.clone() })
     }
 
     fn unknown(

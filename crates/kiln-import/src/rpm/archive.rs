@@ -27,7 +27,7 @@ use crate::debian::date;
 use crate::debian::openpgp::{CLOCK_SKEW, Keyring, verify_detached};
 use crate::hashed::Hashed;
 use crate::mirror::Mirror;
-use crate::reach::{self, ReachError};
+use crate::reach::{self, ReachError, newest};
 
 /// No signature is longer.
 const SIGNATURE_LIMIT: u64 = 256 << 10;
@@ -118,11 +118,6 @@ fn state(config: &Config<'_>, date: u64, mut indexes: Vec<LockedIndex>) -> Locke
     }
 }
 
-/// When the newest of the repositories was made.
-fn newest<'a>(statements: impl Iterator<Item = &'a Statement>) -> u64 {
-    statements.map(|statement| statement.date).max().unwrap_or(0)
-}
-
 impl Archive {
     /// Takes the present state: of each repository the first mirror's whose statement is believed. `now` is in seconds
     /// since 1970; `floor` is the state in the lock; an older one, of any of the repositories, is a replay.
@@ -141,10 +136,14 @@ impl Archive {
             let (bytes, statement) = first_believed(config, keyring, mirrors, means, &folder, now)?;
             believed.push((folder, architectures, bytes, statement));
         }
-        let date = newest(believed.iter().map(|(.., statement)| statement));
+        let date = newest(believed.iter().map(|(.., statement)| statement.date));
         if let Some(floor) = floor {
-            let own = believed.iter().map(|(folder, .., statement)| (folder.as_str(), statement.date));
-            check_floor(config.origin, floor, means.folder, date, own)?;
+            let own = believed.iter().map(|(folder, .., statement)| (below(folder, repomd::PATH), statement.date));
+            let before = |pin: &LockedIndex| {
+                let bytes = reach::kept(means.folder, &kept_statement(&pin.sha256), &pin.sha256)?;
+                Some(Statement::parse(&bytes).ok()?.date)
+            };
+            reach::check_floor(config.origin, floor, &own.collect::<Vec<_>>(), before)?;
         }
         let (mut repositories, mut indexes) = (Vec::new(), Vec::new());
         for (folder, architectures, bytes, statement) in believed {
@@ -184,7 +183,7 @@ impl Archive {
             let index = read_primary(config.origin, mirrors, means, &folder, &statement)?;
             repositories.push(Opened { folder, architectures, statement, index });
         }
-        let date = newest(repositories.iter().map(|repository| &repository.statement));
+        let date = newest(repositories.iter().map(|repository| repository.statement.date));
         let (origin, mirrors) = (config.origin.clone(), mirrors.to_vec());
         Ok(Self { state: state(config, date, indexes), origin, mirrors, repositories })
     }
@@ -336,34 +335,6 @@ fn first_believed(
         Ok::<_, IndexError>((bytes, statement))
     };
     Ok(reach::first_believed(config.origin, mirrors, &path, IndexError::hint, believed)?)
-}
-
-/// Nothing may be older than the lock has it. The lock says of when the newest of the repositories is; of when each was,
-/// where its statement is kept.
-fn check_floor<'s>(
-    origin: &OriginName,
-    locked: &LockedOrigin,
-    folder: &Path,
-    newest: u64,
-    offered: impl Iterator<Item = (&'s str, u64)>,
-) -> Result<(), ReachError> {
-    let replay = |what: String, offered: u64, locked: u64| {
-        Err(ReachError::Replay { what, offered: date::format(offered), locked: date::format(locked) })
-    };
-    if let Some(locked) = date::parse(&locked.date).filter(|locked| newest < *locked) {
-        return replay(format!("the origin `{origin}`"), newest, locked);
-    }
-    for (repository, offered) in offered {
-        let path = below(repository, repomd::PATH);
-        let before = locked.indexes.iter().find(|pin| pin.path == path).and_then(|pin| {
-            let bytes = reach::kept(folder, &kept_statement(&pin.sha256), &pin.sha256)?;
-            Some(Statement::parse(&bytes).ok()?.date)
-        });
-        if let Some(before) = before.filter(|before| offered < *before) {
-            return replay(format!("`{path}` of the origin `{origin}`"), offered, before);
-        }
-    }
-    Ok(())
 }
 
 fn check_age(statement: &Statement, max_age: MaxAge, now: u64) -> Result<(), IndexError> {

@@ -163,6 +163,33 @@ fn a_script_that_nothing_translates_is_told_with_what_to_write() {
 }
 
 #[test]
+fn what_a_lock_says_of_the_state_is_checked_against_the_index_that_is_kept() {
+    let world = World::new();
+    let project = project(&world, BASE);
+    kiln(&project, &["lock"]).done();
+    project.commit();
+    let lock = project.read("kiln.lock");
+    let index = lock.lines().find(|line| line.contains("APKINDEX.tar.gz")).unwrap();
+    let (path, digest) = (index.split('"').nth(1).unwrap(), index.split('"').nth(3).unwrap());
+    let date = lock.lines().find(|line| line.starts_with("date = ")).unwrap();
+    for (from, to, said) in [
+        (digest, "1".repeat(64), format!("`{path}` of the pinned state of `alpine` is sha256:{digest}")),
+        (index, index.replace("size = ", "size = 1"), "bytes long".to_owned()),
+        (date, "date = \"Mon, 01 Jan 2001 00:00:00 UTC\"".to_owned(), "is of Tue, 14 Nov 2023 22:13:20 UTC".to_owned()),
+        (
+            date,
+            format!("{date}\nrelease = \"{}\"", "1".repeat(64)),
+            "has no signed statement that stands for".to_owned(),
+        ),
+    ] {
+        project.write("kiln.lock", lock.replacen(from, &to, 1));
+        kiln(&project, &["build", "web"]).failed(2, &["kiln.lock:", &said, "`kiln lock`"]);
+        kiln(&project, &["lock"]).done();
+        assert_eq!(project.read("kiln.lock"), lock);
+    }
+}
+
+#[test]
 fn a_conflict_is_told_at_the_places_that_ask_for_it() {
     let world = World::new();
     let project = project(&world, "alpine:daemon, alpine:rival");

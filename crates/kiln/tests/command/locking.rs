@@ -187,6 +187,26 @@ fn what_a_lock_says_of_an_archives_state_is_checked_against_the_statement_that_i
 }
 
 #[test]
+fn the_digest_of_the_signed_statement_is_checked_against_the_one_that_is_kept() {
+    let world = World::new();
+    let project = world.project("p");
+    project.lock();
+    let lock = project.read("kiln.lock");
+    let release = lock.lines().find(|line| line.starts_with("release = ")).unwrap();
+    let number = lock.lines().position(|line| line == release).unwrap() + 1;
+    let digest = release.split('"').nth(1).unwrap();
+    project.write("kiln.lock", lock.replacen(digest, &"1".repeat(64), 1));
+    project.kiln(&["build"]).failed(2, &[&format!("kiln.lock:{number}:"), digest, "`kiln lock`"]);
+    project.kiln(&["lock"]).done();
+    assert_eq!(project.read("kiln.lock"), lock);
+    project.kiln(&["build"]).done();
+    // Who has the indexes and never saw the statement believes the lock.
+    std::fs::remove_file(world.path("store/archives").join(format!("{digest}.release"))).unwrap();
+    project.write("kiln.lock", lock.replacen(digest, &"1".repeat(64), 1));
+    project.kiln(&["build"]).done();
+}
+
+#[test]
 fn without_indexes_what_is_fetched_tells_of_the_lock_that_is_wrong() {
     let world = World::new();
     let project = world.project("p");

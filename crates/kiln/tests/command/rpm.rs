@@ -361,6 +361,15 @@ fn a_lock_that_was_edited_by_hand_is_refused_at_its_line() {
         project.write("kiln.lock", sound.replace(from, to));
         kiln(&project, &["build", "web"]).failed(2, &["kiln.lock:", said, "`kiln lock`"]);
     }
+    let release = sound.lines().find(|line| line.starts_with("release = ")).unwrap();
+    project.write("kiln.lock", sound.replacen(release, &format!("release = \"{}\"", "1".repeat(64)), 1));
+    let said = format!(
+        "the signed statement of the pinned state of `fedora` is sha256:{}",
+        release.split('"').nth(1).unwrap()
+    );
+    kiln(&project, &["build", "web"]).failed(2, &["kiln.lock:", &said, "`kiln lock`"]);
+    kiln(&project, &["lock"]).done();
+    assert_eq!(project.read("kiln.lock"), sound);
 }
 
 #[test]

@@ -173,15 +173,24 @@ impl Archive {
         Ok(archive)
     }
 
-    /// A state that was believed before, as its statement has it: known by its digest. None when it is not kept, or does
-    /// not speak of what is asked for.
+    /// A state that was believed before, as its statement has it: known by its digest, or, where that is not kept, by
+    /// everything else that is said of the state. None when it is not kept, or does not speak of what is asked for.
     #[must_use]
-    pub fn kept_state(config: &ArchiveConfig, release: Digest, folder: &Path) -> Option<ArchiveState> {
-        let bytes = fs::read(folder.join(kept_release(&release))).ok()?;
-        let known = SignedRelease::parse(&bytes).ok()?.known(&release).ok()?;
-        let files = wanted(config, &known).ok()?;
-        let pin = |file: IndexFile| IndexPin { path: file.path, sha256: file.sha256, size: file.size };
-        Some(ArchiveState { release, date: known.date(), indexes: files.into_iter().map(pin).collect() })
+    pub fn kept_state(
+        config: &ArchiveConfig,
+        release: Digest,
+        (date, indexes): (u64, &[IndexPin]),
+        folder: &Path,
+    ) -> Option<ArchiveState> {
+        if folder.join(kept_release(&release)).exists() {
+            return state_of(config, release, folder);
+        }
+        let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut releases: Vec<Digest> = names.filter_map(|name| name.strip_suffix(RELEASE)?.parse().ok()).collect();
+        releases.sort();
+        let mut states = releases.into_iter().filter_map(|release| state_of(config, release, folder));
+        states.find(|state| state.date == date && state.indexes.iter().all(|pin| indexes.contains(pin)))
     }
 
     /// The packages of this name, for any architecture.
@@ -223,8 +232,20 @@ fn check_names(config: &ArchiveConfig) -> Result<(), ArchiveError> {
     }
 }
 
+/// What the names of kept statements end with.
+const RELEASE: &str = ".release";
+
 fn kept_release(digest: &Digest) -> String {
-    format!("{}.release", digest.to_hex())
+    format!("{}{RELEASE}", digest.to_hex())
+}
+
+/// The state whose statement has this digest.
+fn state_of(config: &ArchiveConfig, release: Digest, folder: &Path) -> Option<ArchiveState> {
+    let bytes = fs::read(folder.join(kept_release(&release))).ok()?;
+    let known = SignedRelease::parse(&bytes).ok()?.known(&release).ok()?;
+    let files = wanted(config, &known).ok()?;
+    let pin = |file: IndexFile| IndexPin { path: file.path, sha256: file.sha256, size: file.size };
+    Some(ArchiveState { release, date: known.date(), indexes: files.into_iter().map(pin).collect() })
 }
 
 /// The indexes that the project asks for.
