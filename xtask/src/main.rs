@@ -14,7 +14,7 @@ cargo xtask test [--quick]   every check and test; --quick leaves out the distri
 cargo xtask bench [PARTS]    measurements beside other builders, printed and, where no parts (web, graph, peers) are
                              named, written to docs/benchmarks.md
 cargo xtask generate         writes the generated documents and schemas
-cargo xtask hooks-compare [--unseen | --third | --write | PACKAGES...] [--release | --kiln FILE] [--update] [--cache DIR]
+cargo xtask hooks-compare [--closure NAME | --write | PACKAGES...] [--release | --kiln FILE] [--update] [--cache DIR]
                              [--differences FILE]
                              trees with hooks run and without, path by path; --write puts the report into docs/hooks.md
 cargo xtask packages         names the Debian packages that the tests need

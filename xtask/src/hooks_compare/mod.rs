@@ -30,19 +30,45 @@ use project::Project;
 use report::Report;
 use table::Table;
 
-/// The closure that Kiln's mechanisms were made with.
-const TARGETS: &str = include_str!("targets.txt");
-/// A closure that no rule was made for, and whose gaps the mechanisms were made general with.
-const UNSEEN: &str = include_str!("unseen.txt");
-/// A closure that was looked at only to be measured.
-const THIRD: &str = include_str!("third.txt");
+/// A closure that is compared.
+struct Closure {
+    /// What it is called on the command line and in the cache.
+    name: &'static str,
+    /// How it is told in the document: what it was to those who made the mechanisms is part of what its figures say.
+    title: &'static str,
+    /// The packages asked for, beside the essential ones.
+    targets: &'static str,
+}
+
+/// The closures that the document has, in its order.
+const CLOSURES: [Closure; 4] = [
+    Closure {
+        name: "full",
+        title: "The closure that the mechanisms were made with",
+        targets: include_str!("targets.txt"),
+    },
+    Closure {
+        name: "unseen",
+        title: "A second closure: no rule was made for its packages, but its gaps showed what the mechanisms lacked",
+        targets: include_str!("unseen.txt"),
+    },
+    Closure {
+        name: "third",
+        title: "A third closure: no rule was made for its packages, but its gaps showed what the mechanisms lacked",
+        targets: include_str!("third.txt"),
+    },
+    Closure {
+        name: "fourth",
+        title: "A fourth closure, that nothing was made for: it was only measured",
+        targets: include_str!("fourth.txt"),
+    },
+];
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     packages: Vec<String>,
-    unseen: bool,
-    third: bool,
+    closure: Option<&'static str>,
     write: bool,
     update: bool,
     release: bool,
@@ -58,8 +84,7 @@ impl Options {
         while let Some(word) = words.next() {
             let mut value = || words.next().map(PathBuf::from).ok_or_else(|| format!("`{word}` needs a path"));
             match *word {
-                "--unseen" => options.unseen = true,
-                "--third" => options.third = true,
+                "--closure" => options.closure = Some(named(words.next().copied().unwrap_or_default())?),
                 "--write" => options.write = true,
                 "--update" => options.update = true,
                 "--release" => options.release = true,
@@ -70,33 +95,33 @@ impl Options {
                 package => options.packages.push(package.to_owned()),
             }
         }
-        let one = options.unseen || options.third;
-        if options.write && (one || !options.packages.is_empty()) {
-            return Err("`--write` is for all closures and takes no packages, no `--unseen` and no `--third`".into());
+        let given = usize::from(options.closure.is_some()) + usize::from(!options.packages.is_empty());
+        if options.write && given > 0 {
+            return Err("`--write` is for all closures and takes no packages and no `--closure`".into());
         }
-        if usize::from(options.unseen) + usize::from(options.third) + usize::from(!options.packages.is_empty()) > 1 {
-            return Err("give packages, `--unseen` or `--third`".into());
+        if given > 1 {
+            return Err("give packages or `--closure`".into());
         }
         Ok(options)
     }
 
     fn closures(&self) -> Vec<(&'static str, Vec<String>)> {
-        let names = |text: &str| text.split_whitespace().map(str::to_owned).collect();
         if !self.packages.is_empty() {
             return vec![("given", self.packages.clone())];
         }
-        let mut closures = Vec::new();
-        if !self.unseen && !self.third {
-            closures.push(("full", names(TARGETS)));
-        }
-        if self.unseen || self.write {
-            closures.push(("unseen", names(UNSEEN)));
-        }
-        if self.third || self.write {
-            closures.push(("third", names(THIRD)));
-        }
-        closures
+        let wanted = |closure: &&Closure| self.write || closure.name == self.closure.unwrap_or(CLOSURES[0].name);
+        let names = |closure: &Closure| closure.targets.split_whitespace().map(str::to_owned).collect();
+        CLOSURES.iter().filter(wanted).map(|closure| (closure.name, names(closure))).collect()
     }
+}
+
+/// The name of a closure, as the table has it.
+fn named(name: &str) -> Outcome<&'static str> {
+    let found = CLOSURES.iter().find(|closure| closure.name == name);
+    found.map(|closure| closure.name).ok_or_else(|| {
+        let names: Vec<&str> = CLOSURES.iter().map(|closure| closure.name).collect();
+        format!("`--closure` is one of {}", names.join(", "))
+    })
 }
 
 /// Compares.
@@ -163,15 +188,8 @@ fn closure(table: &Table, kiln: &Path, cache: &Path, name: &str, targets: &[Stri
     Ok(Told { text, lines: report.lines() })
 }
 
-fn title(name: &str) -> &str {
-    match name {
-        "full" => "The closure that the mechanisms were made with",
-        "unseen" => {
-            "A second closure: no rule was made for its packages, but its gaps showed what the mechanisms lacked"
-        }
-        "third" => "A third closure, that nothing was made for: it was only measured",
-        _ => "The given packages",
-    }
+fn title(name: &str) -> &'static str {
+    CLOSURES.iter().find(|closure| closure.name == name).map_or("The given packages", |closure| closure.title)
 }
 
 fn read(table: &Table, path: &Path) -> Outcome<Listing> {
@@ -210,12 +228,21 @@ mod tests {
     fn writing_the_document_takes_all_closures() {
         let names: Vec<_> =
             Options::parse(&["--write"]).unwrap().closures().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["full", "unseen", "third"]);
+        assert_eq!(names, ["full", "unseen", "third", "fourth"]);
         assert!(Options::parse(&["--write", "nginx"]).is_err());
-        assert!(Options::parse(&["--write", "--unseen"]).is_err());
-        assert!(Options::parse(&["--unseen", "nginx"]).is_err());
-        assert!(Options::parse(&["--third", "--unseen"]).is_err());
-        assert_eq!(Options::parse(&["--third"]).unwrap().closures()[0].0, "third");
+        assert!(Options::parse(&["--write", "--closure", "unseen"]).is_err());
+    }
+
+    #[test]
+    fn one_closure_is_asked_for_by_its_name() {
+        assert_eq!(Options::parse(&[]).unwrap().closures()[0].0, "full");
+        assert_eq!(Options::parse(&["--closure", "third"]).unwrap().closures()[0].0, "third");
+        assert!(Options::parse(&["--closure", "nginx"]).is_err());
+        assert!(Options::parse(&["--closure", "third", "nginx"]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
         assert!(Options::parse(&["--cache"]).is_err());
         assert!(Options::parse(&["--nonsense"]).is_err());
     }
@@ -223,7 +250,7 @@ mod tests {
     #[test]
     fn no_target_of_a_closure_is_one_of_another() {
         let mut seen = BTreeSet::new();
-        for name in [TARGETS, UNSEEN, THIRD].iter().flat_map(|text| text.split_whitespace()) {
+        for name in CLOSURES.iter().flat_map(|closure| closure.targets.split_whitespace()) {
             assert!(seen.insert(name), "{name}");
         }
     }
