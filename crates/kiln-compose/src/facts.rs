@@ -32,6 +32,8 @@ struct Wish {
     strength: Strength,
     path: TreePath,
     permission: Permission,
+    /// Is a link itself meant, and not where it leads?
+    of_link: bool,
 }
 
 /// Permissions by path as they are declared, each with who declares it.
@@ -48,8 +50,12 @@ struct Wanted {
 impl Permissions {
     fn add(&mut self, owner: OwnerId, strength: Strength, path: &TreePath, permission: Permission) {
         if permission != Permission::default() {
-            self.0.push(Wish { owner, strength, path: path.clone(), permission });
+            self.0.push(Wish { owner, strength, path: path.clone(), permission, of_link: false });
         }
+    }
+
+    fn add_of_link(&mut self, owner: OwnerId, path: &TreePath, permission: Permission) {
+        self.0.push(Wish { owner, strength: Strength::Declared, path: path.clone(), permission, of_link: true });
     }
 
     /// Names that the permissions refer to.
@@ -141,13 +147,18 @@ pub(crate) fn apply_members(
     Ok(permissions)
 }
 
-/// Adds the permissions that hooks give to paths that no package ships, where something else brought the path. The image's
-/// own files are there by now.
+/// Adds the permissions that hooks give to paths that no package ships, where something else brought the path, and to
+/// links. The image's own files are there by now.
 pub(crate) fn apply_elsewhere(work: &Work, members: &[(OwnerId, &Member)], permissions: &mut Permissions) {
     for (owner, member) in members {
         for (path, wanted) in &member.reading.elsewhere {
             if resolve(work, path).is_some() {
                 permissions.add(*owner, Strength::Declared, path, wanted.clone());
+            }
+        }
+        for (path, wanted) in &member.reading.links {
+            if matches!(work.find(path), Some((_, Entry::Symlink(_)))) {
+                permissions.add_of_link(*owner, path, wanted.clone());
             }
         }
     }
@@ -314,7 +325,8 @@ pub(crate) fn apply_permissions(
     wishes.sort_by_key(|wish| std::cmp::Reverse(wish.strength));
     for wish in wishes {
         let Wish { owner, path, permission: wanted, .. } = wish;
-        let place = resolve(work, path)
+        let place = if wish.of_link { work.find(path).map(|(place, _)| place) } else { resolve(work, path) };
+        let place = place
             .ok_or_else(|| ComposeError::NoSuchPath { by: work.owners.name(*owner).clone(), path: path.clone() })?;
         let at = agreed.entry(place.clone()).or_default();
         let attributes = attributes(work, *owner, path, wanted)?;

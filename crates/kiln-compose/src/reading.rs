@@ -109,7 +109,7 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
     let read = &mut member.reading;
     member.facts = match (replaced, &member.rule) {
         (Some(HooksWord::Replace { facts, .. }), _) => {
-            read.elsewhere.clear();
+            (read.elsewhere, read.links) = Default::default();
             let mut declared = own;
             declared.overlay((**facts).clone());
             declared
@@ -120,7 +120,7 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
             declared
         }
         (_, Some(rule)) => {
-            read.elsewhere.clear();
+            (read.elsewhere, read.links) = Default::default();
             let mut declared = hooks::left(rule, member.record.relations.syntax, &read.facts);
             declared.overlay(own);
             declared.overlay(rule.facts.clone());

@@ -44,7 +44,8 @@ pub(crate) fn scripts(member: &Member) -> impl Iterator<Item = &str> {
 
 /// What stands for a script that was read; none when nothing does.
 pub(crate) fn served(reading: &Reading) -> Option<Service> {
-    let follows = reading.unfollowed.is_empty() && reading.elsewhere.is_empty() && reading.triggers.is_empty();
+    let elsewhere = reading.elsewhere.is_empty() && reading.links.is_empty();
+    let follows = reading.unfollowed.is_empty() && elsewhere && reading.triggers.is_empty();
     if !follows || reading.facts != Facts::default() {
         return None;
     }

@@ -12,6 +12,8 @@ pub struct Reading {
     pub facts: Facts,
     /// Permissions of paths that no package ships. They count where something else brings the path.
     pub elsewhere: BTreeMap<TreePath, Permission>,
+    /// Whose symbolic links themselves are. No fact says that: what is said of a link's path is meant of where it leads.
+    pub links: BTreeMap<TreePath, Permission>,
     /// Every command that would have run, and what became of it, in the order they would have run.
     pub outcomes: Vec<Outcome>,
     /// What could not be followed. Nothing is guessed of it.

@@ -26,6 +26,7 @@ use crate::value::{Status, Value};
 use crate::world::World;
 pub(crate) use doubt::Doubt;
 use doubt::Reach;
+pub(crate) use expand::PROCESS;
 
 /// What happens after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,8 @@ impl<'w> Evaluator<'w> {
         self.state.arguments = arguments.iter().map(|argument| Value::from(*argument)).collect();
         self.state.doubt = None;
         self.state.functions.clear();
+        self.state.aliases.clear();
+        self.state.at_exit = None;
         self.state.directory = "/".to_owned();
         self.state.input = None;
         self.state.umask = USUAL_UMASK;
@@ -125,9 +128,10 @@ impl<'w> Evaluator<'w> {
                 Flow::Next => {}
                 // It does not, or there would be no installation; whatever was misread, what comes next is gone through.
                 Flow::Exit(false) => self.unfollowed(FAILS.into()),
-                _ => return,
+                _ => break,
             }
         }
+        self.at_exit();
     }
 
     fn environment(&self, script: &str) -> std::collections::BTreeMap<String, Value> {

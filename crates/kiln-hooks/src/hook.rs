@@ -105,16 +105,19 @@ pub fn read_scriptlets(package: &str, scriptlets: &[Scriptlet<'_>], before: &dyn
 /// What is left in the end of what the scripts do.
 fn finish(evaluator: Evaluator<'_>, after: &dyn World) -> Reading {
     let (mut state, package) = (evaluator.state, evaluator.package);
+    state.effects.doubt_processes();
     let elsewhere = check(&mut state, after);
     let triggers = std::mem::take(&mut state.effects.triggers);
     let unknown = |made: &Made| matches!(made.kind, MadeKind::Unknown(_));
     let unknown: BTreeSet<TreePath> =
         state.effects.made.iter().filter(|(_, made)| unknown(made)).map(|(path, _)| path.clone()).collect();
+    let links = state.effects.owners_of_links();
     let facts = state.effects.into_facts(package);
-    state.outcomes.iter_mut().for_each(|outcome| settle(&mut outcome.became, &facts, &elsewhere, &unknown));
+    state.outcomes.iter_mut().for_each(|outcome| settle(&mut outcome.became, &facts, [&elsewhere, &links], &unknown));
     Reading {
         facts,
         elsewhere,
+        links,
         outcomes: state.outcomes,
         unfollowed: state.unfollowed.into_iter().collect(),
         perhaps: state.perhaps.difference(&triggers).cloned().collect(),
@@ -174,7 +177,7 @@ fn check(state: &mut State, world: &dyn World) -> Permissions {
 }
 
 /// What became of a command, now that it is known what is left of it in the end.
-fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions, unknown: &BTreeSet<TreePath>) {
+fn settle(became: &mut Became, facts: &Facts, [elsewhere, links]: [&Permissions; 2], unknown: &BTreeSet<TreePath>) {
     let Became::Fact(kind @ ("directory" | "file" | "link" | "permission" | "removal"), about) = &*became else {
         return;
     };
@@ -185,7 +188,7 @@ fn settle(became: &mut Became, facts: &Facts, elsewhere: &Permissions, unknown: 
         || facts.files.contains_key(&path)
         || facts.links.contains_key(&path);
     let is_there = match *kind {
-        "permission" => made || facts.permissions.contains_key(&path),
+        "permission" => made || facts.permissions.contains_key(&path) || links.contains_key(&path),
         "removal" => false,
         _ => made,
     };

@@ -26,6 +26,17 @@ pub(crate) fn tree(path: &str) -> Option<TreePath> {
     TreePath::from_absolute(&absolute("/", path)).ok()
 }
 
+/// Where links end that the hook made. Those that packages ship are followed where the image is put together.
+pub(crate) fn end_of_links(effects: &Effects, mut path: TreePath) -> TreePath {
+    for _ in 0..MOST_LINKS {
+        let Some(MadeKind::Link(target)) = effects.made.get(&path).map(|made| &made.kind) else { break };
+        let folder = path.parent().map(|folder| folder.to_string()).unwrap_or_default();
+        let Some(end) = tree(&absolute(&folder, target)) else { break };
+        path = end;
+    }
+    path
+}
+
 /// Links are followed this often.
 const MOST_LINKS: usize = 20;
 

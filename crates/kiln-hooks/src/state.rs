@@ -9,7 +9,7 @@ use kiln_model::name::AccountName;
 use kiln_model::{Facts, TreePath};
 
 use crate::account::{Became, Outcome, Unfollowed};
-use crate::evaluate::Doubt;
+use crate::evaluate::{Doubt, PROCESS};
 use crate::value::{Status, Value};
 
 /// A path that the hook made.
@@ -59,6 +59,8 @@ pub(crate) struct Effects {
     pub made: BTreeMap<TreePath, Made>,
     pub removed: BTreeSet<TreePath>,
     pub permissions: BTreeMap<TreePath, Permission>,
+    /// Whose links themselves are that packages ship.
+    pub links: BTreeMap<TreePath, Permission>,
     /// Alternatives, services and the like, which are recorded as they are.
     pub facts: Facts,
     /// Work of machines, by the first path that it makes.
@@ -74,7 +76,10 @@ pub(crate) struct State {
     pub arguments: Vec<Value>,
     /// Each with whether another file than the script has it.
     pub functions: BTreeMap<String, (Rc<FunctionBody>, bool)>,
+    pub aliases: BTreeMap<String, String>,
     pub status: Status,
+    /// What the script does at its end, by `trap`.
+    pub at_exit: Option<Value>,
     pub directory: String,
     pub errexit: bool,
     /// What `umask` takes from the mode of new files.
@@ -99,7 +104,9 @@ impl Default for State {
             variables: BTreeMap::new(),
             arguments: Vec::new(),
             functions: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             status: Status::SUCCESS,
+            at_exit: None,
             directory: "/".to_owned(),
             errexit: false,
             umask: USUAL_UMASK,
@@ -140,6 +147,7 @@ impl Effects {
         };
         lasting(&self.made).eq(lasting(&other.made))
             && lasting(&self.permissions).eq(lasting(&other.permissions))
+            && lasting(&self.links).eq(lasting(&other.links))
             && removed(self) == removed(other)
             && (&self.facts, &self.jobs, &self.triggers) == (&other.facts, &other.jobs, &other.triggers)
     }
@@ -155,6 +163,29 @@ impl Effects {
         }
     }
 
+    /// Makes every file unknown whose name or content has the number of a process, which nobody knows.
+    pub fn doubt_processes(&mut self) {
+        let has = |text: &str| text.contains(PROCESS);
+        for (path, made) in &mut self.made {
+            let inside = match &made.kind {
+                MadeKind::Text(text) => has(text),
+                MadeKind::Link(target) => has(target),
+                MadeKind::Copy(from) => has(from.as_str()),
+                _ => false,
+            };
+            if inside || has(path.as_str()) {
+                made.kind = MadeKind::Unknown("the number of a process is not known".into());
+            }
+        }
+    }
+
+    /// Makes every file at or below a path unknown: something that is not followed may have changed or removed it.
+    pub fn doubt_below(&mut self, path: &TreePath, why: &Rc<str>) {
+        let below =
+            self.made.iter_mut().filter(|(made, what)| made.starts_with(path) && what.kind != MadeKind::Directory);
+        below.for_each(|(_, made)| made.kind = MadeKind::Unknown(Rc::clone(why)));
+    }
+
     /// Makes what does not last and is not the same on another way unknown: it may be there, with whatever in it.
     fn join_passing(&mut self, other: &Self, why: &Rc<str>) {
         let paths: BTreeSet<TreePath> =
@@ -164,6 +195,17 @@ impl Effects {
                 self.made.insert(path, Made::new(MadeKind::Unknown(Rc::clone(why))));
             }
         }
+    }
+
+    /// Whose links themselves are: of those that packages ship, and of those that the hook made.
+    pub fn owners_of_links(&self) -> BTreeMap<TreePath, Permission> {
+        let is_link = |made: &&Made| matches!(made.kind, MadeKind::Link(_));
+        let made = self.made.iter().filter(|(_, made)| is_link(made)).map(|(path, made)| {
+            let (owner, group) = (made.owner.clone(), made.group.clone());
+            (path.clone(), Permission { owner, group, ..Permission::default() })
+        });
+        let all = self.links.iter().map(|(path, permission)| (path.clone(), permission.clone())).chain(made);
+        all.filter(|(path, given)| !Self::is_passing(path) && *given != Permission::default()).collect()
     }
 
     /// The facts. What is at a path is one of a directory, a file, a link; its permissions go with it.
@@ -295,6 +337,9 @@ impl State {
         }
         if self.status != other.status {
             self.status = Status::Unknown(Rc::clone(why));
+        }
+        if self.at_exit != other.at_exit {
+            self.at_exit = Some(Value::Unknown(Rc::clone(why)));
         }
         if self.input != other.input {
             self.input = Some(Value::Unknown(Rc::clone(why)));

@@ -282,6 +282,20 @@ fn is_there(evaluator: &Evaluator<'_>, fixed: &[&str], file: &str, name: &str) -
     name == "root" || shipped.lines().any(|line| line.split(':').next() == Some(name))
 }
 
+/// The home of a user: of one that the hook adds, or of one that every system has.
+pub(crate) fn home_of(evaluator: &Evaluator<'_>, user: &str) -> Value {
+    let declared = user.parse().ok().and_then(|user: AccountName| evaluator.state.effects.facts.users.get(&user));
+    if let Some(declared) = declared {
+        // Where none is said, adduser(8) gives /nonexistent to a user of the system.
+        let home = declared.home.as_ref().map(ToString::to_string);
+        return home.map_or_else(|| Value::unknown(format!("the home of `{user}` is not known")), Value::from);
+    }
+    let table = crate::paths::tree("/usr/share/base-passwd/passwd.master").and_then(|path| evaluator.world.read(&path));
+    let line = table.as_deref().and_then(|text| text.lines().find(|line| line.split(':').next() == Some(user)));
+    let home = line.and_then(|line| line.split(':').nth(5)).filter(|home| !home.is_empty());
+    home.map_or_else(|| Value::unknown(format!("the home of `{user}` is not known")), Value::from)
+}
+
 fn is_user(evaluator: &Evaluator<'_>, user: &str) -> bool {
     is_there(evaluator, USERS, "/etc/passwd", user)
         || user.parse().is_ok_and(|user: AccountName| evaluator.state.effects.facts.users.contains_key(&user))

@@ -206,6 +206,13 @@ pub(super) fn maintscript_helper(evaluator: &mut Evaluator<'_>, _: &Call<'_>) ->
     Done::quietly()
 }
 
+/// A long option that has one dash, with two.
+fn with_two_dashes(word: &str, known: &[&str]) -> String {
+    let name = word.split('=').next().unwrap_or_default();
+    let is_long = |known: &&str| known.starts_with("--") && known[1..].trim_end_matches('=') == name;
+    if known.iter().any(|known| is_long(&known)) { format!("-{word}") } else { word.to_owned() }
+}
+
 /// `ucf NEW DESTINATION`: where nothing is, the new file.
 pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
@@ -221,6 +228,9 @@ pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         "-v",
         "--state-dir=",
     ];
+    // `ucf` has getopt(1) read its options with `-a`: a long one may have a single dash.
+    let doubled: Vec<String> = words.iter().map(|word| with_two_dashes(word, &known)).collect();
+    let words: Vec<&str> = doubled.iter().map(String::as_str).collect();
     let options = Options::read(&words, &known)?;
     if options.has(&["--purge", "-p"]) {
         return Done::quietly();

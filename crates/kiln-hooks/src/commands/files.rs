@@ -17,7 +17,7 @@ use crate::state::{Effects, Made, MadeKind, USUAL_UMASK};
 use crate::value::{Status, Value};
 use crate::world::Seen;
 
-pub(super) use modes::{chmod, getcap, setcap};
+pub(super) use modes::{chmod, current, getcap, setcap};
 pub(super) use owners::{chgrp, chown};
 
 pub(super) fn place(evaluator: &Evaluator<'_>, text: &str) -> Result<TreePath, Stuck> {
@@ -96,7 +96,7 @@ pub(super) fn mkdir(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let options = Options::read(&words, &["-p", "--parents", "-m=", "--mode=", "-v", "--verbose", "-Z"])?;
     let parents = options.has(&["-p", "--parents"]);
-    let mode = options.get(&["-m", "--mode"]).map(octal).transpose()?;
+    let mode = options.get(&["-m", "--mode"]).map(|text| modes::wanted(text, 0o777, true)).transpose()?;
     for word in &options.operands {
         let path = place(evaluator, word)?;
         match evaluator.seen(word, true) {
@@ -133,11 +133,13 @@ pub(super) fn install(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
         "--verbose",
     ];
     let options = Options::read(&words, &known)?;
-    let mode = options.get(&["-m", "--mode"]).map(octal).transpose()?.unwrap_or(Mode::new(0o755));
+    let is_folder = options.has(&["-d", "--directory"]);
+    let mode = options.get(&["-m", "--mode"]).map(|text| modes::wanted(text, 0, is_folder)).transpose()?;
+    let mode = mode.unwrap_or(Mode::new(0o755));
     let owner = options.get(&["-o", "--owner"]);
     let group = options.get(&["-g", "--group"]);
     let mut changed = Vec::new();
-    if options.has(&["-d", "--directory"]) {
+    if is_folder {
         for word in &options.operands {
             let path = place(evaluator, word)?;
             match evaluator.seen(word, true) {

@@ -57,6 +57,39 @@ pub(super) fn ssh_keygen(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outc
     made(evaluator, call, &words, &[file, &public])
 }
 
+/// `dd if=/dev/urandom of=FILE`: a secret. What else `dd` copies is not followed.
+pub(super) fn dd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let value = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    match (value("if"), value("of")) {
+        (_, None) => Done::unknown("what `dd` copies is not known"),
+        (Some("/dev/urandom" | "/dev/random"), Some(file)) => made(evaluator, call, &words, &[file]),
+        (_, Some(file)) => stuck(format!("what `dd` writes to `{file}` is not known")),
+    }
+}
+
+/// `mungekey --create`: the key that the machines of a cluster share.
+pub(super) fn mungekey(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let known = ["-c", "--create", "-b=", "--bits=", "-k=", "--keyfile=", "-f", "--force", "-v", "--verbose"];
+    let options = Options::read(&words, &known)?;
+    if !options.has(&["-c", "--create"]) {
+        return stuck("this use of `mungekey` is not followed");
+    }
+    made(evaluator, call, &words, &[options.get(&["-k", "--keyfile"]).unwrap_or("/etc/munge/munge.key")])
+}
+
+/// `make-ssl-cert generate-default-snakeoil`: the certificate that a machine signs for itself, which its package, ssl-cert,
+/// leaves out of every image. Another certificate is not followed.
+pub(super) fn make_ssl_cert(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    if !words.contains(&"generate-default-snakeoil") {
+        return stuck("which certificate `make-ssl-cert` makes is not followed");
+    }
+    evaluator.note(Became::Nothing("a certificate that a machine signs for itself is none of an image"));
+    Done::quietly()
+}
+
 /// Leaves it to the machine to make files, the first of which says whether it is done. One that is there already is left.
 fn made(evaluator: &mut Evaluator<'_>, call: &Call<'_>, words: &[&str], files: &[&str]) -> Outcome {
     let [first, ..] = files else { return Done::quietly() };

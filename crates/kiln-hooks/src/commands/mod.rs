@@ -8,6 +8,8 @@ mod apache;
 mod debconf;
 mod dpkg;
 mod files;
+mod find;
+mod icinga;
 mod machine;
 mod nothing;
 mod options;
@@ -101,6 +103,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["add-shell"], accounts::add_shell),
     (&["update-alternatives", "alternatives"], alternatives::update_alternatives),
     (&["a2enmod", "a2enconf", "a2ensite"], apache::enable),
+    (&["icinga2"], icinga::icinga2),
     (&["pg_updatedicts"], postgresql::update_dictionaries),
     (&["db_get"], debconf::get),
     (&["db_set"], debconf::set),
@@ -148,6 +151,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["rm", "unlink"], files::rm),
     (&["rmdir"], files::rmdir),
     (&["mktemp", "tempfile"], files::mktemp),
+    (&["find"], find::find),
     (&["deb-systemd-helper"], services::helper),
     (&["systemctl"], services::systemctl),
     (&["systemd-update-helper"], services::update_helper),
@@ -170,11 +174,8 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["xargs"], wrappers::xargs),
     (&["env", "nice", "ionice", "timeout"], wrappers::plain),
     (&["awk", "gawk", "mawk"], text::awk),
-    (&["perl", "find", "comm", "diff", "tee", "mountpoint", "findmnt", "df", "runlevel", "lsmod"], text::other),
-    (
-        &["fold", "fmt", "tty", "od", "base64", "mcookie", "pwgen", "uuidgen", "nproc", "whoami", "ps", "dd"],
-        text::other,
-    ),
+    (&["perl", "comm", "tee", "mountpoint", "findmnt", "df", "runlevel", "lsmod"], text::other),
+    (&["fold", "fmt", "tty", "od", "base64", "mcookie", "pwgen", "uuidgen", "nproc", "whoami", "ps"], text::other),
     (
         &[
             "pgrep",
@@ -191,6 +192,9 @@ const TABLE: &[(&[&str], Handler)] = &[
         nothing::no,
     ),
     (&["openssl"], machine::openssl),
+    (&["dd"], machine::dd),
+    (&["mungekey"], machine::mungekey),
+    (&["make-ssl-cert"], machine::make_ssl_cert),
     (&["rndc-confgen"], machine::rndc_confgen),
     (&["nsd-control-setup", "unbound-control-setup"], machine::control_setup),
     (&["ssh-keygen"], machine::ssh_keygen),
@@ -226,8 +230,12 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["ls"], text::ls),
     (&["expr"], text::other),
     (&["cmp"], text::cmp),
+    (&["diff"], text::diff),
+    (&["getopt"], text::getopt),
     (&["md5sum", "sha1sum", "sha256sum", "sha512sum", "date", "hostname", "file", "readelf"], text::other),
 ];
+
+pub(crate) use accounts::home_of;
 
 /// The handler of a command.
 pub(crate) fn find(name: &str) -> Option<Handler> {

@@ -1,6 +1,8 @@
 //! Commands that print, or change what others print. They have no effect on a system.
 
 mod awk;
+mod getopt;
+mod grep;
 mod lines;
 mod regular;
 mod stream_editor;
@@ -78,6 +80,8 @@ pub(super) fn printf(_: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     }
 }
 
+pub(super) use getopt::getopt;
+pub(super) use grep::grep;
 pub(super) use lines::{head, seq, sort, stat, tail, uniq, wc};
 use regular::Grammar;
 
@@ -117,84 +121,6 @@ pub(super) fn cat(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         }
     }
     Done::prints(input(evaluator, &files))
-}
-
-/// `grep`: the lines that match.
-pub(super) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
-    let words = match call.arguments.known() {
-        Ok(words) => words,
-        Err(Stuck(why)) => return Done::unknown(why),
-    };
-    let (mut flags, mut rest) = (String::new(), Vec::new());
-    let mut patterns = Vec::new();
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        match word {
-            "-e" => patterns.extend(words.next()),
-            "--" => rest.extend(words.by_ref()),
-            "--quiet" | "--silent" => flags.push('q'),
-            word if word.len() > 1 && word.starts_with('-') && !word.starts_with("--") => flags.push_str(&word[1..]),
-            word if word.starts_with("--") => return Done::unknown(format!("`grep {word}` is not followed")),
-            word => rest.push(word),
-        }
-    }
-    if patterns.is_empty() {
-        if rest.is_empty() {
-            return Done::unknown("what `grep` looks for is not known");
-        }
-        patterns.push(rest.remove(0));
-    }
-    flags.extend(if call.name == "egrep" { Some('E') } else { None });
-    flags.extend(if call.name == "fgrep" { Some('F') } else { None });
-    if let Some(flag) = flags.chars().find(|flag| !"qsahFEPvxiowcl".contains(*flag)) {
-        return Done::unknown(format!("`grep -{flag}` is not followed"));
-    }
-    if let Some(file) = rest.iter().find(|file| is_of_machine(file)) {
-        return Done::unknown(format!("`{file}` is of the machine, not of the image"));
-    }
-    if let [file] = rest[..]
-        && evaluator.seen(file, true).is_none()
-    {
-        return Ok(Done { status: Status::Known(2), output: Value::empty() });
-    }
-    let text = match input(evaluator, &rest) {
-        Value::Known(text) => text,
-        Value::Unknown(why) => return Done::unknown(why),
-    };
-    let grammar = match flags.chars().find(|flag| "FEP".contains(*flag)) {
-        Some('F') => Grammar::Fixed,
-        Some('E' | 'P') => Grammar::Extended,
-        _ => Grammar::Basic,
-    };
-    let mut expressions = Vec::new();
-    for pattern in patterns.iter().flat_map(|pattern| pattern.lines()) {
-        let mut pattern = regular::translate(pattern, grammar);
-        if flags.contains('w') {
-            pattern = format!("\\b(?:{pattern})\\b");
-        }
-        if flags.contains('x') {
-            pattern = format!("^(?:{pattern})$");
-        }
-        match regular::compile(&pattern, flags.contains('i')) {
-            Some(expression) => expressions.push(expression),
-            None => return Done::unknown(format!("the pattern `{pattern}` is not followed")),
-        }
-    }
-    let holds = |line: &&str| expressions.iter().any(|e| e.is_match(line)) != flags.contains('v');
-    let found: Vec<&str> = text.lines().filter(holds).collect();
-    let printed = if flags.contains('q') {
-        String::new()
-    } else if flags.contains('c') {
-        format!("{}\n", found.len())
-    } else if flags.contains('l') {
-        rest.first().filter(|_| !found.is_empty()).map_or_else(String::new, |file| format!("{file}\n"))
-    } else if flags.contains('o') {
-        let parts = found.iter().flat_map(|line| expressions.iter().flat_map(|e| e.find_iter(line)));
-        parts.map(|part| format!("{}\n", part.as_str())).collect()
-    } else {
-        found.iter().map(|line| format!("{line}\n")).collect()
-    };
-    Ok(Done { status: Status::of(!found.is_empty()), output: printed.into() })
 }
 
 /// `sed`: in place it changes a file, which only one of the hook's own may be.
@@ -379,9 +305,7 @@ pub(super) fn other(_: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.0.iter().filter_map(Value::known);
     let changes = match call.name {
         "perl" => words.clone().any(|word| word.starts_with("-") && word.contains('i')),
-        "find" => words.clone().any(|word| word.starts_with("-exec") || word == "-delete"),
         "tee" => true,
-        "dd" => words.clone().any(|word| word.starts_with("of=")),
         _ => false,
     };
     if changes {
@@ -507,6 +431,30 @@ pub(super) fn ls(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `cmp`: are two files the same?
+/// `diff`: whether files are the same. What it prints of their differences is not known.
+pub(super) fn diff(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let Ok(words) = call.arguments.known() else { return Done::unknown("which files are compared is not known") };
+    let Ok(options) = super::options::Options::read(&words, &["-q", "-u", "-s", "--brief"]) else {
+        return Done::unknown("this use of `diff` is not followed");
+    };
+    let [first, second] = options.operands[..] else { return Done::unknown("which files are compared is not known") };
+    let is_file = |file: &str| matches!(evaluator.seen(file, true), Some(Seen::File { .. }));
+    let is_there = |file: &str| file == "-" || file == "/dev/null" || evaluator.seen(file, true).is_some();
+    if !is_there(first) || !is_there(second) {
+        return Ok(Done { status: Status::Known(2), output: Value::empty() });
+    }
+    if !is_file(first) || !is_file(second) {
+        return Done::unknown("this use of `diff` is not followed");
+    }
+    match (evaluator.content(&first.into()), evaluator.content(&second.into())) {
+        (Value::Known(first), Value::Known(second)) if first == second => Done::quietly(),
+        (Value::Known(_), Value::Known(_)) => {
+            Ok(Done { status: Status::FAILURE, output: Value::unknown("what `diff` prints is not known") })
+        }
+        (Value::Unknown(why), _) | (_, Value::Unknown(why)) => Done::unknown(why),
+    }
+}
+
 pub(super) fn cmp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let Ok(files) = operands(call.arguments) else { return Done::unknown("the path is not known") };
     let [first, second] = files[..] else { return Done::unknown("which files are compared is not known") };

@@ -59,12 +59,12 @@ fn as_login(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     else {
         return stuck(format!("what `{}` runs is not followed", call.name));
     };
-    owned_by(evaluator, Some(user), group, |evaluator| text_of(evaluator, text))
+    owned_by(evaluator, Some(user), group, |evaluator| text_of(evaluator, text, &[]))
 }
 
-/// Follows a text as a shell of its own.
-fn text_of(evaluator: &mut Evaluator<'_>, text: &str) -> Outcome {
-    let (_, output) = evaluator.capture(|evaluator| evaluator.shell(text));
+/// Follows a text as a shell of its own, with arguments.
+fn text_of(evaluator: &mut Evaluator<'_>, text: &str, arguments: &[Value]) -> Outcome {
+    let (_, output) = evaluator.capture(|evaluator| evaluator.shell(text, arguments));
     Ok(Done { status: evaluator.state.status.clone(), output })
 }
 
@@ -173,14 +173,15 @@ pub(super) fn plain(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
 }
 
 /// A command that is called by another program is a program, or one of the few builtins that exist as programs too.
-fn run(evaluator: &mut Evaluator<'_>, words: &[Value]) -> Outcome {
+pub(super) fn run(evaluator: &mut Evaluator<'_>, words: &[Value]) -> Outcome {
     let Some((name, arguments)) = words.split_first() else { return Done::quietly() };
     let Some(name) = name.known() else { return stuck("which command this is is not known") };
-    if let ("sh" | "bash" | "dash" | "/bin/sh" | "/bin/bash", [option, text]) = (name, arguments)
+    if let ("sh" | "bash" | "dash" | "/bin/sh" | "/bin/bash", [option, text, rest @ ..]) = (name, arguments)
         && option.known() == Some("-c")
         && let Some(text) = text.known()
     {
-        return text_of(evaluator, text);
+        // The first word after the text is the name of the shell.
+        return text_of(evaluator, text, rest.get(1..).unwrap_or_default());
     }
     if matches!(name, "true" | "false" | "test" | "[") {
         return stuck(format!("`{name}` as a program is not followed"));

@@ -83,6 +83,7 @@ impl Evaluator<'_> {
         let functions = self.state.functions.clone();
         let (arguments, directory) = (self.state.arguments.clone(), self.state.directory.clone());
         let (errexit, umask) = (self.state.errexit, self.state.umask);
+        let (aliases, at_exit) = (self.state.aliases.clone(), self.state.at_exit.take());
         self.nested += 1;
         self.until_met(Reach::Script, |evaluator| {
             // It ends the subshell, not the script.
@@ -91,11 +92,15 @@ impl Evaluator<'_> {
                 Flow::Exit(true) => evaluator.state.status = Status::SUCCESS,
                 _ => {}
             }
+            let status = evaluator.state.status.clone();
+            evaluator.at_exit();
+            evaluator.state.status = status;
             Flow::Next
         });
         self.nested -= 1;
         self.state.variables = variables;
         self.state.functions = functions;
+        (self.state.aliases, self.state.at_exit) = (aliases, at_exit);
         (self.state.arguments, self.state.directory) = (arguments, directory);
         (self.state.errexit, self.state.umask) = (errexit, umask);
         Flow::Next

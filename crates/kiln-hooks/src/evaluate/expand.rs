@@ -11,6 +11,10 @@ use crate::script;
 use crate::value::{Status, Value};
 use crate::{pattern, world::Seen};
 
+/// Stands for the number of the shell's process, which no two runs share: it makes names that nothing else has. What is
+/// left in the end with it in its name or its content is not known.
+pub(crate) const PROCESS: &str = "@process@";
+
 /// A piece of a word.
 enum Part {
     /// What it is is what it says.
@@ -205,6 +209,9 @@ impl Evaluator<'_> {
                     continue;
                 }
                 WordPiece::TildeExpansion(TildeExpr::Home) => Part::Quoted("/root".into()),
+                WordPiece::TildeExpansion(TildeExpr::UserHome(user)) => {
+                    Part::Quoted(crate::commands::home_of(self, user))
+                }
                 WordPiece::TildeExpansion(_) => Part::Quoted(Value::unknown("the home of a user is not known")),
                 WordPiece::EscapeSequence(text) => {
                     Part::Quoted(text.strip_prefix('\\').unwrap_or(text).trim_start_matches('\n').into())
@@ -286,6 +293,7 @@ impl Evaluator<'_> {
                     Status::Unknown(why) => Value::Unknown(std::rc::Rc::clone(why)),
                 },
                 SpecialParameter::ShellName => format!("/var/lib/dpkg/info/{}.{}", self.package, self.script).into(),
+                SpecialParameter::ProcessId => PROCESS.into(),
                 _ => Value::unknown("the number of a process is not known"),
             }),
             _ => Some(Value::unknown("arrays are no part of the shell that hooks are written for")),

@@ -94,6 +94,9 @@ impl Evaluator<'_> {
                 return Flow::Next;
             }
         };
+        if let Some(flow) = self.aliased(&name, arguments) {
+            return flow;
+        }
         if let Some(flow) = self.builtin(&name, arguments) {
             return flow;
         }
@@ -171,13 +174,13 @@ impl Evaluator<'_> {
     }
 
     /// A text, as a shell of its own would follow it: nothing of its variables and functions is left.
-    pub fn shell(&mut self, text: &str) {
+    pub fn shell(&mut self, text: &str, arguments: &[Value]) {
         if self.calls >= MOST_CALLS {
             return self.unfollowed("texts evaluate each other without end".into());
         }
         self.calls += 1;
         self.subshell(|evaluator| {
-            evaluator.state.arguments.clear();
+            evaluator.state.arguments = arguments.to_vec();
             evaluator.state.functions.clear();
             evaluator.state.errexit = false;
             evaluator.text_as_commands(&text.into())
@@ -191,7 +194,17 @@ impl Evaluator<'_> {
         let known = |value: Option<&Value>| value.and_then(Value::known).map(str::to_owned);
         let mut status = Status::SUCCESS;
         match name {
-            ":" | "true" | "trap" | "wait" | "ulimit" | "hash" | "readonly" => {}
+            ":" | "true" | "wait" | "ulimit" | "hash" => {}
+            "trap" => self.trap(arguments),
+            "alias" => self.alias(arguments),
+            "unalias" => {
+                let names = arguments.iter().filter_map(Value::known);
+                names.for_each(|name| drop(self.state.aliases.remove(name)));
+            }
+            "pwd" => {
+                let directory = format!("{}\n", self.state.directory);
+                self.print(&directory.into());
+            }
             "false" => status = Status::FAILURE,
             "umask" => match first {
                 None => {
@@ -226,7 +239,7 @@ impl Evaluator<'_> {
                 let count = count.min(self.state.arguments.len());
                 self.state.arguments.drain(..count);
             }
-            "export" | "local" | "typeset" => {
+            "export" | "local" | "typeset" | "readonly" => {
                 for argument in arguments {
                     match argument {
                         Value::Known(text) => {
@@ -288,26 +301,74 @@ impl Evaluator<'_> {
     }
 
     fn set_options(&mut self, arguments: &[Value]) {
-        let mut words = arguments.iter().filter_map(Value::known).peekable();
-        while let Some(word) = words.next() {
-            match word {
-                "--" => {
-                    self.state.arguments = words.map(Value::from).collect();
+        let mut rest = arguments;
+        while let [word, more @ ..] = rest {
+            match word.known() {
+                Some("--") => {
+                    self.state.arguments = more.to_vec();
                     return;
                 }
-                "-o" | "+o" => {
-                    if words.next() == Some("errexit") {
+                Some(word @ ("-o" | "+o")) => {
+                    if more.first().and_then(Value::known) == Some("errexit") {
                         self.state.errexit = word == "-o";
                     }
+                    rest = more.get(1..).unwrap_or_default();
+                    continue;
                 }
-                word if word.starts_with('-') => self.state.errexit |= word.contains('e'),
-                word if word.starts_with('+') => self.state.errexit &= !word.contains('e'),
-                word => {
-                    let first = Value::from(word);
-                    self.state.arguments = std::iter::once(first).chain(words.map(Value::from)).collect();
+                Some(word) if word.starts_with('-') => self.state.errexit |= word.contains('e'),
+                Some(word) if word.starts_with('+') => self.state.errexit &= !word.contains('e'),
+                _ => {
+                    self.state.arguments = rest.to_vec();
                     return;
                 }
             }
+            rest = more;
+        }
+    }
+
+    /// `trap COMMANDS EXIT`: what the script does at its end. Signals come to no hook that is read.
+    fn trap(&mut self, arguments: &[Value]) {
+        let (commands, signals) = match arguments {
+            [Value::Known(dashes), commands, signals @ ..] if dashes == "--" => (commands, signals),
+            [commands, signals @ ..] => (commands, signals),
+            [] => return,
+        };
+        if signals.iter().any(|signal| matches!(signal.known(), Some("EXIT" | "0"))) {
+            self.state.at_exit = (commands.known() != Some("-")).then(|| commands.clone());
+        }
+    }
+
+    /// `alias NAME=COMMAND`. The shell that hooks are written for knows them in scripts, bash does not.
+    fn alias(&mut self, arguments: &[Value]) {
+        if self.lines.first().is_some_and(|line| line.starts_with("#!") && line.contains("bash")) {
+            return;
+        }
+        for argument in arguments {
+            match argument.known().and_then(|text| text.split_once('=')) {
+                Some((name, command)) => drop(self.state.aliases.insert(name.to_owned(), command.to_owned())),
+                None => self.unfollowed("what an alias stands for is not known".into()),
+            }
+        }
+    }
+
+    /// A command that an alias stands for, with the arguments behind it. None when it is no alias.
+    fn aliased(&mut self, name: &str, arguments: &[Value]) -> Option<Flow> {
+        // Within itself an alias is not one.
+        let command = self.state.aliases.remove(name)?;
+        if command.contains("$@") || command.contains("$*") || command.contains("$1") {
+            self.unfollowed(format!("what the alias `{name}` is given is not followed").into());
+        }
+        let outer = std::mem::replace(&mut self.state.arguments, arguments.to_vec());
+        let flow = self.text_as_commands(&format!("{command} \"$@\"").into());
+        self.state.arguments = outer;
+        self.state.aliases.insert(name.to_owned(), command);
+        Some(flow)
+    }
+
+    /// What the script has said that it does at its end.
+    pub(super) fn at_exit(&mut self) {
+        if let Some(commands) = self.state.at_exit.take() {
+            self.text_as_commands(&commands);
         }
     }
 
@@ -368,6 +429,8 @@ impl Evaluator<'_> {
             Value::Known(text) => text,
             Value::Unknown(why) => {
                 self.unfollowed(format!("what is evaluated is not known: {why}").into());
+                // It may have set the arguments, as after getopt(1).
+                self.state.arguments = vec![Value::Unknown(std::rc::Rc::clone(why))];
                 self.state.status = Status::Unknown(std::rc::Rc::clone(why));
                 return Flow::Next;
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kiln_hooks::{Seen, World};
 use kiln_model::TreePath;
 
-/// An image of a few files: a path ends in `/` when it is a directory.
+/// An image of a few files. A text that begins with `-> ` is where a link leads to.
 #[derive(Default)]
 pub struct Table(BTreeMap<String, String>);
 
@@ -16,9 +16,13 @@ impl Table {
 }
 
 impl World for Table {
-    fn entry(&self, path: &TreePath, _: bool) -> Option<Seen> {
+    fn entry(&self, path: &TreePath, follow: bool) -> Option<Seen> {
         let path = path.to_string();
         if let Some(text) = self.0.get(&path) {
+            if let Some(target) = text.strip_prefix("-> ") {
+                let end = TreePath::from_absolute(target).ok().filter(|_| follow);
+                return end.map_or_else(|| Some(Seen::Link(target.to_owned())), |end| self.entry(&end, true));
+            }
             return Some(Seen::File { executable: text.starts_with("#!"), size: text.len() as u64 });
         }
         let below = format!("{path}/");

@@ -22,7 +22,10 @@ pub(in crate::commands) fn chmod(evaluator: &mut Evaluator<'_>, call: &Call<'_>)
     let options = Options::read(&options, &known)?;
     let Some((mode, targets)) = modes.split_first() else { return stuck("which mode it gets is not said") };
     let targets: Vec<&str> = targets.iter().copied().filter(|target| *target != "--").collect();
-    owners::each(evaluator, &targets, options.has(&["-R", "--recursive"]), |evaluator, path| {
+    let reach = owners::Reach { recursive: options.has(&["-R", "--recursive"]), ..owners::Reach::default() };
+    owners::each(evaluator, &targets, reach, |evaluator, at| {
+        // A link has no mode of its own.
+        let owners::At::Path(path) = at else { return Ok(()) };
         let changed = changed(evaluator, path, mode)?;
         set(evaluator, path, changed);
         Ok(())
@@ -35,7 +38,21 @@ fn changed(evaluator: &Evaluator<'_>, path: &TreePath, change: &str) -> Result<M
         return octal(change);
     }
     let is_directory = evaluator.seen(&path.to_string(), true) == Some(Seen::Directory);
-    let mut bits = current(evaluator, path)?.bits();
+    let bits = current(evaluator, path)?.bits();
+    symbolic(change, bits, is_directory).map(Mode::new)
+}
+
+/// The mode of something new, from octal digits or from what is changed in `bits`.
+pub(super) fn wanted(text: &str, bits: u16, is_directory: bool) -> Result<Mode, Stuck> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        octal(text)
+    } else {
+        symbolic(text, bits, is_directory).map(Mode::new)
+    }
+}
+
+/// What a change in letters (`u=rwx,g-w`) makes of a mode.
+fn symbolic(change: &str, mut bits: u16, is_directory: bool) -> Result<u16, Stuck> {
     for clause in change.split(',') {
         let Some(at) = clause.find(['+', '-', '=']) else {
             return stuck(format!("the mode `{change}` is not followed"));
@@ -71,10 +88,11 @@ fn changed(evaluator: &Evaluator<'_>, path: &TreePath, change: &str) -> Result<M
             _ => bits = (bits & !(mask & 0o777)) | (wanted & mask),
         }
     }
-    Ok(Mode::new(bits))
+    Ok(bits)
 }
 
-fn current(evaluator: &Evaluator<'_>, path: &TreePath) -> Result<Mode, Stuck> {
+/// The mode that a path has, by what the hook gave it or as it is shipped.
+pub(in crate::commands) fn current(evaluator: &Evaluator<'_>, path: &TreePath) -> Result<Mode, Stuck> {
     if let Some(made) = evaluator.state.effects.made.get(path) {
         let default = if made.kind == MadeKind::Directory { 0o755 } else { 0o644 };
         return Ok(made.mode.unwrap_or(Mode::new(default)));

@@ -8,6 +8,8 @@ use super::super::{Call, Done, Outcome, Stuck, stuck};
 use super::{fails, place};
 use crate::account::Became;
 use crate::evaluate::Evaluator;
+use crate::paths;
+use crate::world::Seen;
 
 pub(in crate::commands) fn chown(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
@@ -19,17 +21,34 @@ pub(in crate::commands) fn chown(evaluator: &mut Evaluator<'_>, call: &Call<'_>)
         None => (*who, None),
     };
     let owner = (!owner.is_empty()).then_some(owner);
-    each(evaluator, targets, options.has(&["-R", "--recursive"]), |evaluator, path| {
-        set(evaluator, path, owner, group.as_deref())
-    })
+    give(evaluator, &options, targets, owner, group.as_deref())
 }
 
 pub(in crate::commands) fn chgrp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let options = Options::read(&words, OPTIONS)?;
     let Some((group, targets)) = options.operands.split_first() else { return stuck("whose it becomes is not said") };
-    each(evaluator, targets, options.has(&["-R", "--recursive"]), |evaluator, path| {
-        set(evaluator, path, None, Some(group))
+    give(evaluator, &options, targets, None, Some(group))
+}
+
+fn give(
+    evaluator: &mut Evaluator<'_>,
+    options: &Options<'_>,
+    targets: &[&str],
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Outcome {
+    if options.has(&["-L"]) {
+        return stuck("whose everything becomes that links lead to is not followed");
+    }
+    let reach = Reach {
+        recursive: options.has(&["-R", "--recursive"]),
+        links_themselves: options.has(&["-h", "--no-dereference"]),
+        follows_targets: options.has(&["-H"]),
+    };
+    each(evaluator, targets, reach, |evaluator, at| match at {
+        At::Path(path) => set(evaluator, path, owner, group),
+        At::Link(path) => set_link(evaluator, path, owner, group),
     })
 }
 
@@ -43,25 +62,52 @@ fn login_group(evaluator: &Evaluator<'_>, user: &str) -> String {
 const OPTIONS: &[&str] =
     &["-R", "--recursive", "-h", "--no-dereference", "-f", "--quiet", "--silent", "-v", "-c", "-H", "-L", "-P"];
 
+/// How far a change of several paths goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reach {
+    /// To all that is below.
+    pub recursive: bool,
+    /// To links instead of what they lead to. What is come to on the way down is never followed.
+    pub links_themselves: bool,
+    /// With `recursive`, to what links lead to that are given by name.
+    pub follows_targets: bool,
+}
+
+/// What is changed: what is at a path, or a link itself.
+pub(super) enum At<'a> {
+    Path(&'a TreePath),
+    Link(&'a TreePath),
+}
+
 /// Does something to each of several paths, and to all that is below.
 pub(super) fn each(
     evaluator: &mut Evaluator<'_>,
     targets: &[&str],
-    recursive: bool,
-    mut change: impl FnMut(&mut Evaluator<'_>, &TreePath) -> Result<(), Stuck>,
+    reach: Reach,
+    mut change: impl FnMut(&mut Evaluator<'_>, At<'_>) -> Result<(), Stuck>,
 ) -> Outcome {
     for target in targets {
-        if evaluator.seen(target, true).is_none() {
+        let follows =
+            if reach.recursive { reach.follows_targets || target.ends_with('/') } else { !reach.links_themselves };
+        if evaluator.seen(target, follows).is_none() {
             return fails();
         }
-        let mut paths = vec![place(evaluator, target)?];
-        while let Some(path) = paths.pop() {
-            if recursive {
-                for name in evaluator.names(&path.to_string()) {
-                    paths.extend(path.join(&name).ok());
+        let start = place(evaluator, target)?;
+        let start = if follows { paths::end_of_links(&evaluator.state.effects, start) } else { start };
+        let mut below = vec![(start, follows)];
+        while let Some((path, follows)) = below.pop() {
+            match evaluator.seen(&path.to_string(), follows) {
+                Some(Seen::Link(_)) => {
+                    change(evaluator, At::Link(&path))?;
+                    continue;
                 }
+                Some(Seen::Directory) if reach.recursive => {
+                    let names = evaluator.names(&path.to_string());
+                    below.extend(names.iter().filter_map(|name| Some((path.join(name).ok()?, false))));
+                }
+                _ => {}
             }
-            change(evaluator, &path)?;
+            change(evaluator, At::Path(&path))?;
         }
     }
     Done::quietly()
@@ -76,6 +122,28 @@ fn account(name: Option<&str>) -> Result<Option<AccountName>, Stuck> {
             _ => stuck(format!("`{name}` is no name of a user or group")),
         },
     }
+}
+
+/// Gives a link itself to somebody, and not what it leads to.
+fn set_link(
+    evaluator: &mut Evaluator<'_>,
+    path: &TreePath,
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Result<(), Stuck> {
+    if evaluator.state.effects.made.contains_key(path) {
+        return set(evaluator, path, owner, group);
+    }
+    let (owner, group) = (account(owner)?, account(group)?);
+    if owner.is_none() && group.is_none() {
+        return Ok(());
+    }
+    evaluator.effect(Became::Fact("permission", path.to_string()), |effects| {
+        let permission = effects.links.entry(path.clone()).or_default();
+        permission.owner = owner.or(permission.owner.take());
+        permission.group = group.or(permission.group.take());
+    });
+    Ok(())
 }
 
 /// Gives a path to somebody.

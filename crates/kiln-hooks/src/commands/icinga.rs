@@ -1,0 +1,30 @@
+//! Icinga's own switch for its features: each is a link, as `icinga2 feature enable` makes it.
+
+use super::files::link;
+use super::{Call, Done, Outcome, stuck};
+use crate::evaluate::Evaluator;
+use crate::value::{Status, Value};
+
+const CONFIGURATION: &str = "/etc/icinga2";
+
+pub(super) fn icinga2(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let ["feature", "enable", features @ ..] = &words[..] else {
+        return stuck(format!("what `icinga2 {}` does is not followed", words.join(" ")));
+    };
+    let mut all = true;
+    for feature in features {
+        if feature.contains('/') || feature.starts_with('-') {
+            return stuck(format!("`{feature}` is no feature"));
+        }
+        if evaluator.seen(&format!("{CONFIGURATION}/features-available/{feature}.conf"), true).is_none() {
+            all = false;
+            continue;
+        }
+        let at = format!("{CONFIGURATION}/features-enabled/{feature}.conf");
+        if evaluator.seen(&at, false).is_none() {
+            link(evaluator, &format!("../features-available/{feature}.conf"), &at)?;
+        }
+    }
+    Ok(Done { status: Status::of(all), output: Value::empty() })
+}

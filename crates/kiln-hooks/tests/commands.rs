@@ -1,0 +1,311 @@
+//! What single commands come to, each by scripts over a table of paths.
+
+mod table;
+
+use kiln_hooks::{Became, Reading, Scripts, read};
+use kiln_model::TreePath;
+use kiln_model::facts::{FileContent, Mode};
+use proptest::prelude::*;
+use table::Table;
+
+fn postinst(script: &str, world: &Table) -> Reading {
+    let script = format!("#!/bin/sh\nset -e\n{script}\n");
+    read(&Scripts { package: "p", version: "1", postinst: Some(&script), ..Scripts::default() }, world, world)
+}
+
+fn followed(script: &str, world: &Table) -> Reading {
+    let reading = postinst(script, world);
+    assert_eq!(reading.unfollowed, [], "{script}");
+    reading
+}
+
+fn path(text: &str) -> TreePath {
+    TreePath::from_absolute(text).unwrap()
+}
+
+fn files(reading: &Reading) -> Vec<String> {
+    reading.facts.files.keys().map(ToString::to_string).collect()
+}
+
+fn modes(reading: &Reading) -> Vec<(String, u16)> {
+    let mode =
+        |(path, given): (&TreePath, &kiln_model::facts::Permission)| Some((path.to_string(), given.mode?.bits()));
+    reading.facts.permissions.iter().filter_map(mode).collect()
+}
+
+fn configured() -> Table {
+    Table::with(&[
+        ("/etc/p/a.conf", "a=1\n"),
+        ("/etc/p/b.conf", "b=2\n"),
+        ("/etc/p/sub/c.txt", ""),
+        ("/etc/p/sub/link", "-> /usr/share/p"),
+        ("/usr/share/p/other.conf", "x\n"),
+    ])
+}
+
+#[test]
+fn find_gives_a_mode_to_every_file_below_a_folder() {
+    for script in [
+        "find /etc/p -type f -exec chmod 640 '{}' \\;",
+        "find /etc/p -type f -exec chmod 640 {} +",
+        "find /etc/p -type f -print0 | xargs -0 chmod 640",
+        "find /etc/p -type f | while read -r file; do chmod 640 \"$file\"; done",
+        "for file in $(find /etc/p ! -type d -a ! -type l); do chmod 640 $file; done",
+        "cd /etc; find p -type f -exec sh -c 'chmod 640 \"$1\"' sh {} \\;",
+    ] {
+        let wanted = ["/etc/p/a.conf", "/etc/p/b.conf", "/etc/p/sub/c.txt"].map(|path| (path.to_owned(), 0o640));
+        assert_eq!(modes(&followed(script, &configured())), wanted, "{script}");
+    }
+}
+
+#[test]
+fn find_finds_what_its_expression_says() {
+    for (expression, found) in [
+        ("-name '*.conf'", &["/etc/p/a.conf", "/etc/p/b.conf"][..]),
+        ("-maxdepth 1 -type f", &["/etc/p/a.conf", "/etc/p/b.conf"]),
+        ("-mindepth 1 -type d", &["/etc/p/sub"]),
+        ("-type l", &["/etc/p/sub/link"]),
+        ("-type f -empty", &["/etc/p/sub/c.txt"]),
+        ("\\( -name a.conf -o -name c.txt \\) -print", &["/etc/p/a.conf", "/etc/p/sub/c.txt"]),
+        ("-path '*/sub' -prune -o -type f -print", &["/etc/p/a.conf", "/etc/p/b.conf"]),
+        ("-iname 'A.CONF'", &["/etc/p/a.conf"]),
+        ("-type f -exec grep -q 1 {} \\; -print", &["/etc/p/a.conf"]),
+        ("-type f -perm /002", &[]),
+    ] {
+        let script = format!("for f in $(find /etc/p {expression}); do touch /srv/$(basename $f); done");
+        let reading = followed(&script, &configured());
+        let wanted: Vec<String> =
+            found.iter().map(|path| format!("/srv/{}", path.rsplit('/').next().unwrap())).collect();
+        assert_eq!(files(&reading), wanted, "{expression}");
+    }
+}
+
+#[test]
+fn find_removes_what_the_hook_made_and_leaves_what_a_package_ships() {
+    let reading = followed("touch /etc/p/new.tmp\nfind /etc/p -name '*.tmp' -delete", &configured());
+    assert!(reading.facts.files.is_empty());
+    let reading = postinst("find /etc/p -name '*.conf' -delete", &configured());
+    assert!(reading.unfollowed.iter().all(|told| told.why.contains("what a package ships")));
+    assert_eq!(reading.unfollowed.len(), 2);
+}
+
+#[test]
+fn what_find_is_asked_and_nobody_knows_is_not_guessed() {
+    // One that only prints prints something that is not known.
+    let printed = postinst("touch /srv/$(find /etc/p -newer /etc/p/a.conf -type f)", &configured());
+    assert!(files(&printed).is_empty() && !printed.unfollowed.is_empty());
+    // What is known not to be asked for does not matter.
+    followed("find /etc/p -type b -newer /etc/p/a.conf -exec chmod 640 {} \\;", &configured());
+    for script in [
+        "find /etc/p -mtime +3 -exec rm {} \\;",
+        "find /etc/p -type f -user root -delete",
+        "find /etc/p -type f -exec frobnicate {} \\;",
+        "find -L /etc/p -type f -exec chmod 640 {} \\;",
+        "find /var/lib/dpkg -type f -exec chmod 640 {} \\;",
+        "find /etc/p $(cat /proc/x) -delete",
+    ] {
+        let reading = postinst(&format!("touch /etc/p/made\n{script}"), &configured());
+        assert!(reading.unfollowed.iter().any(|told| told.place.line == 4), "{script}: {reading:?}");
+        assert!(modes(&reading).is_empty(), "{script}");
+        let gone = !script.contains("dpkg");
+        assert_eq!(files(&reading).is_empty(), gone, "what it may have removed is not left behind: {script}");
+    }
+}
+
+#[test]
+fn grep_searches_folders() {
+    let script = |rest: &str| format!("if grep {rest}; then touch /srv/yes; else touch /srv/no; fi");
+    for (rest, answer) in [("-qr '^b=' /etc/p", "yes"), ("-q -r nowhere /etc/p", "no"), ("-rq x /etc/p", "no")] {
+        assert_eq!(files(&followed(&script(rest), &configured())), [format!("/srv/{answer}")], "{rest}");
+    }
+    let named =
+        followed("echo $(grep -r a= /etc/p) > /srv/found; echo $(grep -h '' /etc/p/*.conf) > /srv/two", &configured());
+    let content = |at: &str| named.facts.files[&path(at)].content.clone();
+    assert_eq!(content("/srv/found"), FileContent::Content("/etc/p/a.conf:a=1\n".into()));
+    assert_eq!(content("/srv/two"), FileContent::Content("a=1 b=2\n".into()));
+    // Links lead elsewhere, and what is in another folder is another matter.
+    let links = postinst(&script("-qR nowhere /etc/p"), &configured());
+    assert!(files(&links).is_empty() && !links.unfollowed.is_empty());
+}
+
+#[test]
+fn whose_everything_below_a_folder_becomes_does_not_follow_links() {
+    let reading = followed("chown -R daemon:adm /etc/p\nchmod -R g-w /etc/p", &configured());
+    assert!(!reading.facts.permissions.contains_key(&path("/etc/p/sub/link")));
+    assert!(!reading.facts.permissions.contains_key(&path("/usr/share/p/other.conf")));
+    assert_eq!(reading.facts.permissions[&path("/etc/p/a.conf")].owner, Some("daemon".parse().unwrap()));
+    // The link itself is given away.
+    assert_eq!(reading.links[&path("/etc/p/sub/link")].group, Some("adm".parse().unwrap()));
+    let by_name = followed("chown daemon /etc/p/sub/link; chown -h bin /etc/p/sub/link", &configured());
+    assert_eq!(by_name.facts.permissions[&path("/etc/p/sub/link")].owner, Some("daemon".parse().unwrap()));
+    assert_eq!(by_name.links[&path("/etc/p/sub/link")].owner, Some("bin".parse().unwrap()));
+    // Of a link that the hook made, the same holds.
+    let made = followed(
+        "ln -s a.conf /etc/p/made; chown daemon /etc/p/made; chown -h bin /etc/p/made; chmod 600 /etc/p/made",
+        &configured(),
+    );
+    let end = &made.facts.permissions[&path("/etc/p/a.conf")];
+    assert_eq!((end.owner.clone(), end.mode), (Some("daemon".parse().unwrap()), Some(Mode::new(0o600))));
+    assert_eq!(made.links[&path("/etc/p/made")].owner, Some("bin".parse().unwrap()));
+}
+
+#[test]
+fn modes_of_new_folders_may_be_in_letters() {
+    let reading = followed(
+        "install -d -m u=rwx,g=rx,o= /srv/a; mkdir -m go-rwx /srv/b; install -m u=rw,go=r /etc/p/a.conf /srv/c",
+        &configured(),
+    );
+    let mode = |at: &str| reading.facts.directories[&path(at)].mode;
+    assert_eq!((mode("/srv/a"), mode("/srv/b")), (Some(Mode::new(0o750)), Some(Mode::new(0o700))));
+    assert_eq!(reading.facts.files[&path("/srv/c")].mode, Some(Mode::new(0o644)));
+}
+
+#[test]
+fn options_are_put_into_order_as_getopt_has_it() {
+    let script = "TEMP=$(getopt -o ab:c:: -l long,value: -n p -- \"$@\")\neval set -- \"$TEMP\"\n\
+                  for word in \"$@\"; do printf '<%s>' \"$word\"; done > /srv/words";
+    let call = |words: &str| {
+        let reading = postinst(&format!("set -- {words}\n{script}"), &Table::default());
+        reading.facts.files.get(&path("/srv/words")).map(|file| file.content.clone())
+    };
+    for (words, ordered) in [
+        ("x -a y", "<-a><--><x><y>"),
+        ("-bvalue -b 'two words'", "<-b><value><-b><two words><-->"),
+        ("-c -cx", "<-c><><-c><x><-->"),
+        ("--long --value=1 --val 2 -- -a", "<--long><--value><1><--value><2><--><-a>"),
+        ("\"it's\"", "<--><it's>"),
+    ] {
+        assert_eq!(call(words), Some(FileContent::Content(ordered.into())), "{words}");
+    }
+    assert_eq!(call("-z"), None);
+    assert_eq!(call("$(cat /proc/x)"), None);
+}
+
+#[test]
+fn an_alias_stands_for_its_command() {
+    let reading = followed(
+        "alias strip=\"sed -e 's/^ *//' -e 's/ *$//'\"\necho '  a  ' | strip > /srv/a\nalias ls='ls -l'\nunalias strip",
+        &Table::default(),
+    );
+    assert_eq!(reading.facts.files[&path("/srv/a")].content, FileContent::Content("a\n".into()));
+    assert!(!postinst("strip", &Table::default()).unfollowed.is_empty());
+}
+
+#[test]
+fn what_a_script_does_at_its_end_is_done() {
+    let reading = followed("trap 'rm -f /srv/a' EXIT\ntouch /srv/a /srv/b\nexit 0", &Table::default());
+    assert_eq!(files(&reading), ["/srv/b"]);
+    let reading = followed("trap 'rm -f /srv/a' EXIT\ntouch /srv/a\ntrap - EXIT", &Table::default());
+    assert_eq!(files(&reading), ["/srv/a"]);
+    let reading = followed("( trap 'rm /srv/a' EXIT; touch /srv/a )\ntouch /srv/c", &Table::default());
+    assert_eq!(files(&reading), ["/srv/c"]);
+}
+
+#[test]
+fn what_has_the_number_of_a_process_in_it_is_passing_or_not_known() {
+    let reading = followed("cp /etc/p/a.conf /srv/a.$$; mv /srv/a.$$ /srv/a", &configured());
+    assert_eq!(files(&reading), ["/srv/a"]);
+    for script in ["touch /srv/a.$$", "echo $$ > /srv/a", "ln -s /run/$$ /srv/a"] {
+        let reading = postinst(script, &configured());
+        assert!(files(&reading).is_empty() && reading.facts.links.is_empty(), "{script}");
+        assert!(reading.unfollowed.iter().any(|told| told.why.contains("number of a process")), "{script}");
+    }
+}
+
+#[test]
+fn words_that_are_not_known_keep_their_place() {
+    let reading =
+        postinst("set -- \"$(cat /proc/x)\" b\ntouch /srv/$2\nreadonly C=c\ntouch /srv/$C", &Table::default());
+    assert_eq!(files(&reading), ["/srv/b", "/srv/c"]);
+}
+
+#[test]
+fn a_user_has_the_home_that_it_was_given() {
+    let world =
+        Table::with(&[("/usr/share/base-passwd/passwd.master", "irc:*:39:39:ircd:/run/ircd:/usr/sbin/nologin\n")]);
+    let reading = followed("adduser --system --home /srv/ftp ftp; touch ~ftp/x; mkdir -p $(eval echo ~irc)", &world);
+    assert_eq!(files(&reading), ["/srv/ftp/x"]);
+    assert!(reading.facts.directories.contains_key(&path("/run/ircd")));
+    assert!(!postinst("touch ~nobody-we-know/x", &world).unfollowed.is_empty());
+}
+
+#[test]
+fn ucf_takes_a_long_option_with_one_dash() {
+    let reading = followed("ucf -three-way --debconf-ok /usr/share/p/other.conf /srv/a", &configured());
+    assert_eq!(files(&reading), ["/srv/a"]);
+}
+
+#[test]
+fn diff_says_whether_files_are_the_same() {
+    let script = "cp /etc/p/a.conf /srv/new; if diff -q /etc/p/%.conf /srv/new >/dev/null 2>&1; then rm /srv/new; fi";
+    assert!(files(&followed(&script.replace('%', "a"), &configured())).is_empty());
+    assert_eq!(files(&followed(&script.replace('%', "b"), &configured())), ["/srv/new"]);
+    assert_eq!(files(&followed(&script.replace('%', "none"), &configured())), ["/srv/new"]);
+    let printed = postinst("diff /etc/p/a.conf /etc/p/b.conf > /srv/d || true", &configured());
+    assert!(files(&printed).is_empty() && !printed.unfollowed.is_empty());
+}
+
+#[test]
+fn what_matches_with_capitals_or_without_is_found() {
+    let reading =
+        followed("if grep -qi 'A=1' /etc/p/a.conf; then echo B=2 | sed 's/b/c/I' > /srv/x; fi", &configured());
+    assert_eq!(reading.facts.files[&path("/srv/x")].content, FileContent::Content("c=2\n".into()));
+}
+
+#[test]
+fn secrets_are_left_to_the_machine() {
+    let reading = followed(
+        "( umask 037 && dd if=/dev/urandom of=/etc/p/key bs=4096 count=1 )\nchgrp adm /etc/p/key\n\
+         make-ssl-cert generate-default-snakeoil",
+        &configured(),
+    );
+    assert!(files(&reading).is_empty());
+    let job = reading.facts.first_boot.values().next().unwrap();
+    assert_eq!(job.creates, path("/etc/p/key"));
+    assert!(job.command.last().unwrap().contains("umask 0037") && job.command.last().unwrap().contains("chown"));
+    let munge = followed("adduser --system --group munge\nsu munge -s /bin/sh -c 'mungekey -c'", &configured());
+    assert_eq!(munge.facts.first_boot.values().next().unwrap().creates, path("/etc/munge/munge.key"));
+    assert!(!postinst("dd if=/etc/p/a.conf of=/srv/a", &configured()).unfollowed.is_empty());
+}
+
+#[test]
+fn features_of_icinga_are_links() {
+    let world = Table::with(&[
+        ("/etc/icinga2/features-available/checker.conf", "object\n"),
+        ("/etc/icinga2/features-enabled/x", ""),
+    ]);
+    let reading = followed("icinga2 feature enable checker", &world);
+    assert_eq!(
+        reading.facts.links[&path("/etc/icinga2/features-enabled/checker.conf")],
+        "../features-available/checker.conf"
+    );
+    assert!(!postinst("icinga2 node setup", &world).unfollowed.is_empty());
+    assert!(!reading.outcomes.iter().any(|outcome| matches!(outcome.became, Became::Nothing(_))));
+}
+
+proptest! {
+    #[test]
+    fn no_expression_of_find_panics_or_is_half_done(
+        words in proptest::collection::vec(
+            "(-type [fdl]|-name [ab*.]{1,4}|-o|-a|!|\\\\\\(|\\\\\\)|-empty|-prune|-print0?|-delete|-perm [-/]?[0-7]{1,4}|-exec touch /srv/x \\\\;|-mtime 1|-maxdepth [0-2])",
+            0..6,
+        ),
+    ) {
+        let reading = postinst(&format!("find /etc/p {}", words.join(" ")), &configured());
+        // What a package ships is never removed without being told.
+        let removes = reading.outcomes.iter().any(|o| matches!(&o.became, Became::Fact("removal", _)));
+        prop_assert!(!removes || !reading.unfollowed.is_empty());
+    }
+
+    #[test]
+    fn words_come_back_from_getopt_as_they_went_in(words in proptest::collection::vec("[a-z '\"$\\\\*]{0,6}", 0..4)) {
+        let quoted: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
+        let script = format!(
+            "eval set -- \"$(getopt -o a -- -- {})\"\nshift\nfor w in \"$@\"; do printf '%s|' \"$w\"; done > /srv/w; touch /srv/w",
+            quoted.join(" ")
+        );
+        let reading = postinst(&script, &Table::default());
+        let wanted: String = words.iter().map(|word| format!("{word}|")).collect();
+        prop_assert_eq!(&reading.facts.files[&path("/srv/w")].content, &FileContent::Content(wanted));
+    }
+}
