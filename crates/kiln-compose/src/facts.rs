@@ -23,6 +23,8 @@ use kiln_model::capability;
 enum Strength {
     Shipped,
     Declared,
+    /// By a hook that is known to come after the one that made the path.
+    Later,
     Image,
 }
 
@@ -153,7 +155,9 @@ pub(crate) fn apply_elsewhere(work: &Work, members: &[(OwnerId, &Member)], permi
     for (owner, member) in members {
         for (path, wanted) in &member.reading.elsewhere {
             if resolve(work, path).is_some() {
-                permissions.add(*owner, Strength::Declared, path, wanted.clone());
+                let is_later = member.reading.later.contains(path);
+                let strength = if is_later { Strength::Later } else { Strength::Declared };
+                permissions.add(*owner, strength, path, wanted.clone());
             }
         }
         for (path, wanted) in &member.reading.links {

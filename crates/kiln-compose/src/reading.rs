@@ -1,15 +1,21 @@
 //! What the scripts of packages come to in this image: Debian's and RPM's by `kiln-hooks`, Alpine's by `alpine_hooks`.
 //!
 //! A script is read against the packages of the image as they were unpacked, before any hook: what another package's hook
-//! would have made is not there, so no order of packages has a say. The one exception is the skeleton that `base-files`
-//! declares, since every hook may count on it.
+//! would have made is not there, so no order of packages has a say. Two things are: the skeleton that `base-files` declares,
+//! since every hook may count on it; and, for who asks for accounts or goes through a folder, what the hooks of those
+//! packages made that it depends on ([`earlier`]).
+
+mod earlier;
+mod undeclared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiln_hooks::{Place, Reading, Scriptlet, Scripts, Seen, Unfollowed, World};
+use kiln_hooks::{Earlier, Place, Reading, Scriptlet, Scripts, Seen, Unfollowed, World};
 use kiln_model::{Architecture, ArchiveKind, Dir, Entry, Facts, HooksWord, ObjectError, ObjectSource, TreePath};
 
+use self::earlier::Order;
+use self::undeclared::Declared;
 use crate::alpine_hooks;
 use crate::hooks;
 use crate::owner::{Owner, OwnerId};
@@ -53,6 +59,7 @@ pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Optio
         answers: &answers,
         architecture: request.architecture,
         skeleton: None,
+        earlier: None,
     };
     let mut with = request.clone();
     let skeleton = with.members.iter().position(|member| member.record.name.as_str() == SKELETON);
@@ -66,7 +73,29 @@ pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Optio
             read_member(&image, request, member)?;
         }
     }
+    // Those that ask for what others made before are read once more, now that it is known.
+    let order = Order::of(&request.members);
+    let brings = brought(&with.members, source)?;
+    let asking: Vec<usize> = (0..with.members.len()).filter(|at| with.members[*at].reading.asks_earlier).collect();
+    let mut again = Vec::with_capacity(asking.len());
+    for at in asking {
+        let earlier = order.earlier(at, &brings);
+        if earlier != Earlier::default() {
+            let mut member = request.members[at].clone();
+            read_member(&Image { earlier: Some(&earlier), ..image }, request, &mut member)?;
+            again.push((at, member));
+        }
+    }
+    again.into_iter().for_each(|(at, member)| with.members[at] = member);
+    let tables = ["/etc/passwd", "/etc/group"].map(|path| image.read(&TreePath::from_absolute(path).ok()?));
+    let declared = Declared::of(request, &brought(&with.members, source)?, tables);
+    with.members.iter_mut().for_each(|member| declared.leave_out_others(member));
     Ok(Some(with))
+}
+
+/// What each package brings besides its files.
+fn brought(members: &[Member], source: &dyn ObjectSource) -> Result<Vec<Earlier>, ObjectError> {
+    members.iter().map(|member| earlier::brought(member, source)).collect()
 }
 
 /// The packages of an image as they are unpacked. Conflicts are told later: here any of the claims will do.
@@ -230,6 +259,7 @@ fn read_trigger(image: &Image<'_>, member: &Member, script: &str) -> Result<Read
 }
 
 /// The image as hooks may ask about it.
+#[derive(Clone, Copy)]
 struct Image<'a> {
     tree: &'a Dir,
     source: &'a dyn ObjectSource,
@@ -238,6 +268,7 @@ struct Image<'a> {
     answers: &'a BTreeMap<&'a str, &'a str>,
     architecture: Architecture,
     skeleton: Option<&'a Facts>,
+    earlier: Option<&'a Earlier>,
 }
 
 impl Image<'_> {
@@ -323,6 +354,10 @@ impl World for Image<'_> {
     fn architecture(&self) -> &str {
         self.architecture.as_str()
     }
+
+    fn earlier(&self) -> Option<&Earlier> {
+        self.earlier
+    }
 }
 
 /// The image before a package is unpacked: without what it alone ships.
@@ -373,5 +408,9 @@ impl World for Before<'_> {
 
     fn architecture(&self) -> &str {
         self.image.architecture()
+    }
+
+    fn earlier(&self) -> Option<&Earlier> {
+        self.image.earlier
     }
 }

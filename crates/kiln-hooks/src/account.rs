@@ -24,6 +24,10 @@ pub struct Reading {
     pub perhaps: BTreeSet<String>,
     /// Questions of debconf whose answers they asked for.
     pub questions: BTreeSet<String>,
+    /// Did they ask for something that hooks of other packages may have made before?
+    pub asks_earlier: bool,
+    /// Those of `elsewhere` that hooks before these made: here the later word counts.
+    pub later: BTreeSet<TreePath>,
 }
 
 /// A command of a hook and what became of it.

@@ -112,6 +112,8 @@ fn finish(evaluator: Evaluator<'_>, after: &dyn World) -> Reading {
     let unknown: BTreeSet<TreePath> =
         state.effects.made.iter().filter(|(_, made)| unknown(made)).map(|(path, _)| path.clone()).collect();
     let links = state.effects.owners_of_links();
+    let is_earlier = |path: &&TreePath| after.earlier().is_some_and(|earlier| earlier.at(path).is_some());
+    let later = elsewhere.keys().filter(is_earlier).cloned().collect();
     let facts = state.effects.into_facts(package);
     state.outcomes.iter_mut().for_each(|outcome| settle(&mut outcome.became, &facts, [&elsewhere, &links], &unknown));
     Reading {
@@ -123,6 +125,8 @@ fn finish(evaluator: Evaluator<'_>, after: &dyn World) -> Reading {
         perhaps: state.perhaps.difference(&triggers).cloned().collect(),
         triggers,
         questions: state.questions,
+        asks_earlier: state.asks_earlier,
+        later,
     }
 }
 

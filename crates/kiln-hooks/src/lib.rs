@@ -24,7 +24,7 @@ mod world;
 pub use account::{Became, Outcome, Place, Reading, Unfollowed};
 pub use debconf::{Question, templates};
 pub use hook::{Scriptlet, Scripts, read, read_scriptlets};
-pub use world::{Seen, World};
+pub use world::{Earlier, Seen, World};
 
 /// The version of the reading: it enters the key of whatever is made of it. Raise it when the same scripts would give
 /// other facts.

@@ -91,6 +91,14 @@ pub(crate) struct State {
     /// Answers that the script itself gave.
     pub answers: BTreeMap<String, Value>,
     pub questions: BTreeSet<String>,
+    /// Was something asked for that hooks of other packages may have made before?
+    pub asks_earlier: bool,
+    /// Users with their homes, and groups, that systemd-sysusers made.
+    pub sysusers: (BTreeMap<String, String>, BTreeSet<String>),
+    /// A line of the table of users, in which all but the numbers is known, under the reason why the whole is not.
+    pub user_line: Option<(Rc<str>, String)>,
+    /// Units that deb-systemd-helper was told of, each with whether its links are there.
+    pub units: BTreeMap<String, bool>,
     /// Triggers that some way sets off, whether or not it is gone.
     pub perhaps: BTreeSet<String>,
     /// What a command reads.
@@ -115,6 +123,10 @@ impl Default for State {
             unfollowed: BTreeSet::new(),
             answers: BTreeMap::new(),
             questions: BTreeSet::new(),
+            asks_earlier: false,
+            sysusers: Default::default(),
+            units: BTreeMap::new(),
+            user_line: None,
             perhaps: BTreeSet::new(),
             input: None,
         }
@@ -347,6 +359,11 @@ impl State {
         self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), body.clone())));
         self.unfollowed.extend(other.unfollowed.iter().cloned());
         self.questions.extend(other.questions.iter().cloned());
+        self.asks_earlier |= other.asks_earlier;
+        // Where two ways differ, both lead on: what is asked of it is what a fresh system says.
+        self.units.retain(|unit, state| other.units.get(unit) == Some(state));
+        self.sysusers.0.retain(|name, home| other.sysusers.0.get(name) == Some(home));
+        self.sysusers.1.retain(|name| other.sysusers.1.contains(name));
         self.perhaps.extend(other.perhaps.iter().cloned());
         for outcome in &other.outcomes {
             if !self.outcomes.contains(outcome) {

@@ -1,5 +1,7 @@
 //! What is known of the image that a package goes into.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use kiln_model::TreePath;
 
 /// What is at a path.
@@ -18,6 +20,25 @@ pub enum Seen {
     Link(String),
     /// A device, a pipe, a socket.
     Other,
+}
+
+/// What the hooks of packages made that are certain to come before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Earlier {
+    /// Users.
+    pub users: BTreeSet<String>,
+    /// Groups.
+    pub groups: BTreeSet<String>,
+    /// What is at paths that no package ships.
+    pub made: BTreeMap<TreePath, Seen>,
+}
+
+impl Earlier {
+    /// What was made at a path, or the folder of something that was.
+    pub(crate) fn at(&self, path: &TreePath) -> Option<Seen> {
+        let below = || self.made.keys().any(|made| made.starts_with(path)).then_some(Seen::Directory);
+        self.made.get(path).cloned().or_else(below)
+    }
 }
 
 /// The packages of an image before any hook has run, as far as a hook can ask about them.
@@ -47,4 +68,10 @@ pub trait World {
 
     /// The architecture, as Debian calls it.
     fn architecture(&self) -> &str;
+
+    /// What hooks before these made, for whoever asks for accounts or goes through a folder. None when that is not known:
+    /// it is taken for nothing, and [`Reading::asks_earlier`](crate::Reading::asks_earlier) says whether it was asked for.
+    fn earlier(&self) -> Option<&Earlier> {
+        None
+    }
 }

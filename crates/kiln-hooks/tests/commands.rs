@@ -283,6 +283,50 @@ fn features_of_icinga_are_links() {
     assert!(!reading.outcomes.iter().any(|outcome| matches!(outcome.became, Became::Nothing(_))));
 }
 
+#[test]
+fn what_the_hook_itself_says_of_units_counts() {
+    let world = Table::with(&[
+        ("/usr/lib/systemd/system/p.service", "[Install]\nWantedBy=multi-user.target\n"),
+        ("/usr/lib/systemd/system/q.service", "[Install]\nWantedBy=multi-user.target\nAlso=q.socket\n"),
+        ("/usr/lib/systemd/system/q.socket", "[Install]\nWantedBy=sockets.target\n"),
+        ("/usr/lib/systemd/system/plain.service", "[Service]\nExecStart=/bin/true\n"),
+    ]);
+    let enable = |unit: &str| {
+        format!("if deb-systemd-helper --quiet was-enabled {unit}; then deb-systemd-helper enable {unit}; fi\n")
+    };
+    let enabled = |script: &str| -> Vec<String> {
+        followed(script, &world).facts.services.into_iter().filter(|(_, s)| s.enabled).map(|(unit, _)| unit).collect()
+    };
+    // Once it is known and its links are not there, it counts as disabled.
+    assert!(enabled(&format!("deb-systemd-helper update-state p.service\n{}", enable("p.service"))).is_empty());
+    assert_eq!(
+        enabled(&format!("{}deb-systemd-helper update-state p.service\n{0}", enable("p.service"))),
+        ["p.service"]
+    );
+    // With another unit, or without any link of its own, it is as enabled as can be.
+    let both = format!("{}deb-systemd-helper update-state q.socket\n{}", enable("q.service"), enable("q.socket"));
+    assert_eq!(enabled(&both), ["q.service", "q.socket"]);
+    let plain = format!("deb-systemd-helper update-state plain.service\n{}", enable("plain.service"));
+    assert_eq!(enabled(&plain), ["plain.service"]);
+    let disabled = "if deb-systemd-helper debian-installed p.service; then deb-systemd-helper disable p.service; fi";
+    assert!(enabled(&format!("{}{disabled}", enable("p.service"))).is_empty());
+    let masked = followed("deb-systemd-helper mask p.service", &world);
+    assert!(masked.facts.services["p.service"].masked);
+}
+
+#[test]
+fn of_a_users_line_all_but_the_numbers_is_known() {
+    let world = Table::with(&[("/usr/lib/sysusers.d/p.conf", "u p - \"The P\" /var/lib/p\nu q 5 \"Q\"\n")]);
+    let script = "systemd-sysusers p.conf\ntouch /srv/$(basename $(getent passwd p | cut -d: -f6))\n\
+                  if [ \"$(getent passwd q | cut -d: -f6)\" = / ]; then mkdir /srv/root; fi";
+    let reading = followed(script, &world);
+    assert_eq!(files(&reading), ["/srv/p"]);
+    assert!(reading.facts.directories.contains_key(&path("/srv/root")));
+    assert!(
+        !postinst("systemd-sysusers p.conf\ntouch /srv/$(getent passwd p | cut -d: -f3)", &world).unfollowed.is_empty()
+    );
+}
+
 proptest! {
     #[test]
     fn no_expression_of_find_panics_or_is_half_done(

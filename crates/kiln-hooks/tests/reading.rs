@@ -221,10 +221,7 @@ fn a_file_that_may_be_moved_or_removed_is_not_left_behind() {
     let made = "cp /usr/share/p/conf /etc/p.conf-new; mkdir /etc/p.d\n";
     for (rest, why) in [
         // Compared with what a machine has, and then one or the other.
-        (
-            "if frobnicate; then rm -f /etc/p.conf-new; else mv /etc/p.conf-new /etc/p.conf; fi",
-            "which way",
-        ),
+        ("if frobnicate; then rm -f /etc/p.conf-new; else mv /etc/p.conf-new /etc/p.conf; fi", "which way"),
         ("if frobnicate; then exit 0; fi; rm /etc/p.conf-new /etc/p.d", "whether the hook gets here"),
         ("frobnicate /etc/p.conf-new /etc/p.d", "what `frobnicate` does"),
         ("frobnicate >> /etc/p.conf-new", "what it writes"),

@@ -470,7 +470,7 @@ fn text(path: &TreePath) -> String {
     path.to_string()
 }
 
-fn standard_group(name: &AccountName) -> Option<u32> {
+pub(super) fn standard_group(name: &AccountName) -> Option<u32> {
     standard::GROUPS.iter().find(|group| group.0 == name.as_str()).map(|group| group.1)
 }
 

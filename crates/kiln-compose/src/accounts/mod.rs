@@ -22,6 +22,35 @@ use kiln_model::name::AccountName;
 
 use crate::AccountIds;
 
+/// The names of users and of groups that a file of sysusers.d(5) declares.
+pub(crate) fn declared_by_sysusers(bytes: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut users, mut groups) = (BTreeSet::new(), BTreeSet::new());
+    for declaration in parse::sysusers(bytes).0 {
+        match declaration {
+            parse::Sysuser::User { name, group, .. } => {
+                groups.extend(group.is_none().then(|| name.to_string()));
+                users.insert(name.to_string());
+            }
+            parse::Sysuser::Group { name, .. } => drop(groups.insert(name.to_string())),
+            parse::Sysuser::Member { user, group } => {
+                users.insert(user.to_string());
+                groups.insert(group.to_string());
+            }
+        }
+    }
+    (users, groups)
+}
+
+/// Is it a user of Debian's fixed table?
+pub(crate) fn is_standard_user(name: &AccountName) -> bool {
+    standard::USERS.iter().any(|user| user.0 == name.as_str())
+}
+
+/// Is it a group of Debian's fixed table?
+pub(crate) fn is_standard_group(name: &AccountName) -> bool {
+    gather::standard_group(name).is_some()
+}
+
 pub(crate) use gather::{Reference, Sources, resolve};
 
 /// A user with its number.

@@ -1,5 +1,8 @@
 //! Users and groups: adduser(8), useradd(8) and what asks about them.
 
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use kiln_model::TreePath;
 use kiln_model::name::AccountName;
 
@@ -9,6 +12,7 @@ use crate::account::Became;
 use crate::evaluate::{Evaluator, Manager};
 use crate::state::{Made, MadeKind};
 use crate::value::{Status, Value};
+use crate::world::Earlier;
 
 /// Users that every Debian system has: base-passwd's tables.
 const USERS: &[&str] = &[
@@ -284,6 +288,9 @@ fn is_there(evaluator: &Evaluator<'_>, fixed: &[&str], file: &str, name: &str) -
 
 /// The home of a user: of one that the hook adds, or of one that every system has.
 pub(crate) fn home_of(evaluator: &Evaluator<'_>, user: &str) -> Value {
+    if let Some(home) = evaluator.state.sysusers.0.get(user) {
+        return home.as_str().into();
+    }
     let declared = user.parse().ok().and_then(|user: AccountName| evaluator.state.effects.facts.users.get(&user));
     if let Some(declared) = declared {
         // Where none is said, adduser(8) gives /nonexistent to a user of the system.
@@ -296,14 +303,75 @@ pub(crate) fn home_of(evaluator: &Evaluator<'_>, user: &str) -> Value {
     home.map_or_else(|| Value::unknown(format!("the home of `{user}` is not known")), Value::from)
 }
 
-fn is_user(evaluator: &Evaluator<'_>, user: &str) -> bool {
+/// systemd-sysusers(8): the accounts finalizer makes what the files say; from here on they are there.
+pub(super) fn systemd_sysusers(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    const FOLDER: &str = "/usr/lib/sysusers.d";
+    let words = call.arguments.known()?;
+    let mut files: Vec<String> =
+        words.iter().filter(|word| !word.starts_with('-')).map(|word| (*word).to_owned()).collect();
+    if files.is_empty() {
+        files = evaluator.names(FOLDER);
+    }
+    for file in files {
+        let file = if file.starts_with('/') { file } else { format!("{FOLDER}/{file}") };
+        let text = crate::paths::tree(&file).and_then(|path| evaluator.world.read(&path)).unwrap_or_default();
+        for line in text.lines() {
+            let (mut fields, (users, groups)) = (fields(line).into_iter(), &mut evaluator.state.sysusers);
+            let (Some(kind), Some(name)) = (fields.next(), fields.next()) else { continue };
+            if kind.starts_with('u') {
+                let home = fields.nth(2).filter(|home| home != "-").unwrap_or_else(|| "/".to_owned());
+                users.insert(name.clone(), home);
+            }
+            if kind.starts_with(['u', 'g']) {
+                groups.insert(name);
+            }
+        }
+    }
+    evaluator.note(Became::Finalizer("accounts"));
+    Done::quietly()
+}
+
+/// The fields of a line of sysusers.d(5), which blanks part, but for those in quotes.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), None::<String>, false);
+    for c in line.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                field.get_or_insert_with(String::new);
+            }
+            c if c.is_ascii_whitespace() && !quoted => fields.extend(field.take()),
+            c => field.get_or_insert_with(String::new).push(c),
+        }
+    }
+    fields.extend(field);
+    fields
+}
+
+/// Is it an account that hooks before these made?
+fn is_earlier(evaluator: &mut Evaluator<'_>, names: fn(&Earlier) -> &BTreeSet<String>, name: &str) -> bool {
+    evaluator.state.asks_earlier = true;
+    evaluator.world.earlier().is_some_and(|earlier| names(earlier).contains(name))
+}
+
+fn is_user(evaluator: &mut Evaluator<'_>, user: &str) -> bool {
+    is_own_user(evaluator, user) || is_earlier(evaluator, |earlier| &earlier.users, user)
+}
+
+fn is_own_user(evaluator: &Evaluator<'_>, user: &str) -> bool {
     is_there(evaluator, USERS, "/etc/passwd", user)
+        || evaluator.state.sysusers.0.contains_key(user)
         || user.parse().is_ok_and(|user: AccountName| evaluator.state.effects.facts.users.contains_key(&user))
 }
 
-fn is_group(evaluator: &Evaluator<'_>, group: &str) -> bool {
+fn is_group(evaluator: &mut Evaluator<'_>, group: &str) -> bool {
+    is_own_group(evaluator, group) || is_earlier(evaluator, |earlier| &earlier.groups, group)
+}
+
+fn is_own_group(evaluator: &Evaluator<'_>, group: &str) -> bool {
     let facts = &evaluator.state.effects.facts;
     is_there(evaluator, GROUPS, "/etc/group", group)
+        || evaluator.state.sysusers.1.contains(group)
         || group.parse().is_ok_and(|group: AccountName| {
             facts.groups.contains_key(&group) || facts.users.get(&group).is_some_and(|user| user.group.is_none())
         })
@@ -319,7 +387,13 @@ pub(super) fn getent(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
         _ => return Done::unknown("who is on the system is not known"),
     };
     if found {
-        let unknown = || Value::unknown("the numbers of accounts are given later");
+        let why: Rc<str> = "the numbers of accounts are given later".into();
+        let home = words.get(1).map(|user| home_of(evaluator, user));
+        if let (Some("passwd"), Some(Value::Known(home))) = (words.first().copied(), home) {
+            let line = format!("{}:x:?:?:?:{home}:?", words[1]);
+            evaluator.state.user_line = Some((Rc::clone(&why), line));
+        }
+        let unknown = || Value::Unknown(why);
         let master = words.first().map(|kind| format!("/usr/share/base-passwd/{kind}.master"));
         let text = master.and_then(|path| crate::paths::tree(&path)).and_then(|path| evaluator.world.read(&path));
         let line = text.as_deref().and_then(|text| {

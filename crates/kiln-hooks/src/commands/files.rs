@@ -403,7 +403,7 @@ pub(super) fn rmdir(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         let path = place(evaluator, word)?;
         match evaluator.seen(word, false) {
             None => return fails(),
-            Some(Seen::Directory) if evaluator.names(&path.to_string()).is_empty() => {
+            Some(Seen::Directory) if evaluator.names_with_earlier(&path.to_string()).is_empty() => {
                 if evaluator.state.effects.made.contains_key(&path) {
                     evaluator.take_away(&[path]);
                 } else {

@@ -80,7 +80,7 @@ impl Walk<'_, '_> {
         let mut status = Status::SUCCESS;
         for start in &self.search.starts {
             let follow = self.search.follows_starts || start.ends_with('/');
-            match evaluator.seen(start, follow) {
+            match evaluator.seen_with_earlier(start, follow) {
                 Some(seen) => self.path(evaluator, start, &seen, 0)?,
                 None if Effects::is_passing(&place(evaluator, start)?) => {
                     return stuck(format!("what is in `{start}` is not known"));
@@ -114,9 +114,9 @@ impl Walk<'_, '_> {
             if Effects::is_passing(&folder) && !evaluator.state.effects.made.contains_key(&folder) {
                 return stuck(format!("what is in `{folder}` is not known"));
             }
-            for name in evaluator.names(&folder.to_string()) {
+            for name in evaluator.names_with_earlier(&folder.to_string()) {
                 let inside = format!("{}/{name}", text.strip_suffix('/').unwrap_or(text));
-                if let Some(seen) = evaluator.seen(&inside, false) {
+                if let Some(seen) = evaluator.seen_with_earlier(&inside, false) {
                     self.path(evaluator, &inside, &seen, depth + 1)?;
                 }
             }
@@ -161,9 +161,9 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn test(&self, evaluator: &Evaluator<'_>, test: &Test, text: &str, seen: &Seen) -> Result<Answer, Stuck> {
+    fn test(&self, evaluator: &mut Evaluator<'_>, test: &Test, text: &str, seen: &Seen) -> Result<Answer, Stuck> {
         let path = place(evaluator, text)?;
-        let made = evaluator.state.effects.made.get(&path).map(|made| &made.kind);
+        let made = evaluator.state.effects.made.get(&path).map(|made| made.kind.clone());
         Ok(Ok(match test {
             Test::Always(holds) => *holds,
             Test::Type(types) => match seen {
@@ -185,10 +185,13 @@ impl Walk<'_, '_> {
                 }
             }
             Test::Empty => match (seen, made) {
-                (_, Some(MadeKind::Unknown(why))) => return Ok(Err(Rc::clone(why))),
+                (_, Some(MadeKind::Unknown(why))) => return Ok(Err(why)),
                 (_, Some(MadeKind::OfMachine(_))) => false,
+                (Seen::File { .. }, _) if evaluator.seen(text, false).is_none() => {
+                    return Ok(Err(format!("what another package's hook wrote to `{path}` is not known").into()));
+                }
                 (Seen::File { size, .. }, _) => *size == 0,
-                (Seen::Directory, _) => evaluator.names(&path.to_string()).is_empty(),
+                (Seen::Directory, _) => evaluator.names_with_earlier(&path.to_string()).is_empty(),
                 _ => false,
             },
             Test::Mode(sign, bits) => {
@@ -215,7 +218,17 @@ impl Walk<'_, '_> {
         seen: &Seen,
         doubt: Option<&Rc<str>>,
     ) -> Result<Answer, Stuck> {
+        // What another package's hook made: it may be given away and closed, and that is all that is followed.
+        let is_own = evaluator.seen(text, false).is_some();
+        let gives = |words: &[String]| matches!(words.first().map(String::as_str), Some("chmod" | "chown" | "chgrp"));
         match (action, doubt) {
+            (Action::Print(_), None) if !is_own => {}
+            (Action::Delete, None) if !is_own => {
+                return stuck(format!("it removes `{text}`, which another package's hook makes"));
+            }
+            (Action::Run { words, .. }, None) if !is_own && !gives(words) => {
+                return stuck(format!("what it does with `{text}`, which another package's hook makes, is not known"));
+            }
             (Action::Print(_), Some(why)) => self.printed.push(&Value::Unknown(Rc::clone(why))),
             (Action::Print(end), None) => self.printed.push(&format!("{text}{end}").into()),
             (_, Some(why)) => return stuck(Rc::clone(why)),

@@ -101,6 +101,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["getent"], accounts::getent),
     (&["id"], accounts::id),
     (&["add-shell"], accounts::add_shell),
+    (&["systemd-sysusers"], accounts::systemd_sysusers),
     (&["update-alternatives", "alternatives"], alternatives::update_alternatives),
     (&["a2enmod", "a2enconf", "a2ensite"], apache::enable),
     (&["icinga2"], icinga::icinga2),

@@ -27,7 +27,7 @@ const TABLE: &[(&[&str], Why)] = &[
     (&["systemd-sysctl", "systemd-binfmt"], Nothing("the machine reads the settings when it boots")),
     (&["systemd-machine-id-setup", "systemd-random-seed", "bootctl"], Nothing(LATER)),
     (&["ldconfig"], Finalizer("ld.so.cache")),
-    (&["update-passwd", "pwconv", "grpconv", "shadowconfig", "systemd-sysusers"], Finalizer("accounts")),
+    (&["update-passwd", "pwconv", "grpconv", "shadowconfig"], Finalizer("accounts")),
     (&["systemd-tmpfiles"], Finalizer("tmpfiles")),
     (&["pam-auth-update"], Finalizer("pam")),
     (&["update-ca-certificates"], Finalizer("ca-certificates")),

@@ -4,7 +4,8 @@ use super::{Call, Done, Outcome, presets, stuck};
 use crate::account::Became;
 use crate::evaluate::Evaluator;
 
-/// `deb-systemd-helper ACTION UNIT...`. What it remembers of earlier installations is empty on a fresh system.
+/// `deb-systemd-helper ACTION UNIT...`. What it remembers of earlier installations is empty on a fresh system; what the hook
+/// itself has it remember counts.
 pub(super) fn helper(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let user = words.contains(&"--user");
@@ -12,11 +13,21 @@ pub(super) fn helper(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
     let action = words.next().unwrap_or_default();
     let units: Vec<&str> = words.collect();
     match action {
-        // Nobody has disabled it, so it counts as enabled; but it is not yet installed by the package manager.
-        "was-enabled" => return Done::says(true),
-        "debian-installed" | "is-enabled" => return Done::says(false),
+        // Of a unit that it does not know it says that nobody has disabled it.
+        "was-enabled" => {
+            let was = |unit: &&str| evaluator.state.units.get(*unit).copied().unwrap_or(true);
+            return Done::says(units.iter().any(|unit| was(&unit)));
+        }
+        "debian-installed" => {
+            return Done::says(units.iter().any(|unit| evaluator.state.units.contains_key(*unit)));
+        }
+        "is-enabled" => {
+            let services = &evaluator.state.effects.facts.services;
+            return Done::says(units.iter().any(|unit| services.get(*unit).is_some_and(|service| service.enabled)));
+        }
         "enable" => {
             for unit in units {
+                evaluator.state.units.insert(unit.to_owned(), true);
                 evaluator.effect(Became::Fact("service", unit.to_owned()), |effects| {
                     let service = effects.service(unit);
                     service.enabled = true;
@@ -24,12 +35,64 @@ pub(super) fn helper(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
                 });
             }
         }
-        "disable" | "mask" | "unmask" | "update-state" | "purge" | "reenable" => {
+        "update-state" => {
+            for unit in units {
+                // From here on the unit is known: where its links are not there, it was not enabled.
+                let has_links = is_enabled(evaluator, unit) || !is_installable(evaluator, unit);
+                evaluator.state.units.entry(unit.to_owned()).or_insert(has_links);
+            }
+            evaluator.note(Became::Nothing("a fresh system has no earlier state of a unit to change"));
+        }
+        "disable" => {
+            for unit in units {
+                let is_known = evaluator.state.units.contains_key(unit);
+                if is_known && evaluator.state.effects.facts.services.contains_key(unit) {
+                    evaluator.change(|effects| drop(effects.facts.services.remove(unit)));
+                    evaluator.state.units.insert(unit.to_owned(), false);
+                }
+            }
+            evaluator.note(Became::Nothing("only what the hook itself enabled can be disabled on a fresh system"));
+        }
+        "mask" => {
+            for unit in units {
+                evaluator.effect(Became::Fact("service", unit.to_owned()), |effects| {
+                    effects.service(unit).masked = true;
+                });
+            }
+        }
+        "unmask" | "purge" | "reenable" => {
             evaluator.note(Became::Nothing("a fresh system has no earlier state of a unit to change"));
         }
         other => return stuck(format!("`deb-systemd-helper {other}` is not followed")),
     }
     Done::quietly()
+}
+
+/// The text of a unit that a package ships.
+fn text_of(evaluator: &Evaluator<'_>, unit: &str) -> String {
+    let folders = ["/etc/systemd/system", "/usr/lib/systemd/system", "/usr/lib/systemd/user"];
+    let path = folders.iter().filter_map(|folder| crate::paths::tree(&format!("{folder}/{unit}")));
+    path.filter_map(|path| evaluator.world.read(&path)).next().unwrap_or_default()
+}
+
+/// The values of a setting in the section that says how a unit is enabled.
+fn said<'t>(text: &'t str, setting: &'t str) -> impl Iterator<Item = &'t str> {
+    let values = text.lines().filter_map(move |line| line.trim().strip_prefix(setting)?.trim_start().strip_prefix('='));
+    values.flat_map(str::split_ascii_whitespace)
+}
+
+/// Would enabling it make any link?
+fn is_installable(evaluator: &Evaluator<'_>, unit: &str) -> bool {
+    let text = text_of(evaluator, unit);
+    ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"].iter().any(|setting| said(&text, setting).next().is_some())
+}
+
+/// Has the hook enabled it, by itself or with another unit?
+fn is_enabled(evaluator: &Evaluator<'_>, unit: &str) -> bool {
+    let services = evaluator.state.effects.facts.services.iter().filter(|(_, service)| service.enabled);
+    services
+        .map(|(name, _)| name)
+        .any(|name| name == unit || said(&text_of(evaluator, name), "Also").any(|also| also == unit))
 }
 
 /// `systemctl`, which can reach nothing while an image is made.

@@ -224,8 +224,19 @@ pub(super) fn awk(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
 pub(super) fn cut(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let Ok(words) = call.arguments.known() else { return Done::unknown("what `cut` takes is not known") };
     let options = super::options::Options::read(&words, &["-d=", "-f=", "-s", "-b=", "-c="])?;
-    let Value::Known(text) = input(evaluator, &options.operands) else {
-        return Done::unknown("what `cut` reads is not known");
+    let text = match input(evaluator, &options.operands) {
+        Value::Known(text) => text,
+        Value::Unknown(why) => {
+            // Of a user's line everything but the numbers may be known.
+            let line = evaluator.state.user_line.as_ref().filter(|(reason, _)| std::rc::Rc::ptr_eq(reason, &why));
+            let field = options.get(&["-f"]).and_then(|field| field.parse::<usize>().ok());
+            let known = line.zip(field).filter(|_| options.get(&["-d"]) == Some(":"));
+            let known = known.and_then(|((_, line), field)| line.split(':').nth(field.checked_sub(1)?));
+            return match known.filter(|known| *known != "?") {
+                Some(known) => Done::prints(format!("{known}\n")),
+                None => Done::unknown("what `cut` reads is not known"),
+            };
+        }
     };
     if let Some(range) = options.get(&["-b", "-c"]) {
         let number = |text: &str, open: usize| if text.is_empty() { Ok(open) } else { text.parse() };

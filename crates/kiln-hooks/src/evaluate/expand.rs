@@ -382,6 +382,32 @@ impl Evaluator<'_> {
         text.into()
     }
 
+    /// What is at a path, what hooks of other packages made before counted in too.
+    pub fn seen_with_earlier(&mut self, path: &str, follow: bool) -> Option<Seen> {
+        let found = self.seen(path, follow);
+        let at = paths::tree(&paths::absolute(&self.state.directory, path))?;
+        if found.is_some() || self.state.effects.removed.contains(&at) {
+            return found;
+        }
+        self.state.asks_earlier = true;
+        self.world.earlier()?.at(&at)
+    }
+
+    /// The names in a folder, what hooks of other packages made before among them.
+    pub fn names_with_earlier(&mut self, folder: &str) -> Vec<String> {
+        let mut names = self.names(folder);
+        self.state.asks_earlier = true;
+        if let (Some(path), Some(earlier)) = (paths::tree(folder), self.world.earlier()) {
+            let depth = path.components().count();
+            let below = earlier.made.keys().filter(|made| made.starts_with(&path) && **made != path);
+            names.extend(below.filter_map(|made| made.components().nth(depth).map(str::to_owned)));
+            names.retain(|name| path.join(name).is_ok_and(|path| !self.state.effects.removed.contains(&path)));
+            names.sort();
+            names.dedup();
+        }
+        names
+    }
+
     /// What is at a path, what the hook made and removed counted in.
     pub fn seen(&self, path: &str, follow: bool) -> Option<Seen> {
         paths::seen(self.world, &self.state.effects, &paths::absolute(&self.state.directory, path), follow)

@@ -89,20 +89,20 @@ pub(super) fn each(
     for target in targets {
         let follows =
             if reach.recursive { reach.follows_targets || target.ends_with('/') } else { !reach.links_themselves };
-        if evaluator.seen(target, follows).is_none() {
+        if evaluator.seen_with_earlier(target, follows).is_none() {
             return fails();
         }
         let start = place(evaluator, target)?;
         let start = if follows { paths::end_of_links(&evaluator.state.effects, start) } else { start };
         let mut below = vec![(start, follows)];
         while let Some((path, follows)) = below.pop() {
-            match evaluator.seen(&path.to_string(), follows) {
+            match evaluator.seen_with_earlier(&path.to_string(), follows) {
                 Some(Seen::Link(_)) => {
                     change(evaluator, At::Link(&path))?;
                     continue;
                 }
                 Some(Seen::Directory) if reach.recursive => {
-                    let names = evaluator.names(&path.to_string());
+                    let names = evaluator.names_with_earlier(&path.to_string());
                     below.extend(names.iter().filter_map(|name| Some((path.join(name).ok()?, false))));
                 }
                 _ => {}

@@ -1,0 +1,144 @@
+//! What hooks of one package may count on from those of another: from what it depends on, and from nobody else.
+
+mod fixture;
+
+use fixture::{accepted, composed, hook, member, path, refused, request};
+use kiln_compose::audit::audit;
+use kiln_compose::{Composition, Member};
+use kiln_model::MemoryObjects;
+
+fn package(objects: &MemoryObjects, name: &str, depends: &str, files: &[(&str, &str)], postinst: &str) -> Member {
+    let mut member = member(objects, name, files);
+    member.record.relations.depends = depends.to_owned();
+    hook(member, objects, "postinst", &format!("#!/bin/sh\nset -e\n{postinst}\n"))
+}
+
+/// The names of the owner and the group of a path itself, by the tables of the image.
+fn owner(composition: &Composition, objects: &MemoryObjects, at: &str) -> (String, String) {
+    let meta = composition.tree.get(&path(at)).unwrap().meta();
+    let name = |table: &str, id: u32| {
+        let text = fixture::text(composition, objects, table);
+        let line = text.lines().find(|line| line.split(':').nth(2) == Some(&*id.to_string())).map(str::to_owned);
+        line.unwrap_or_default().split(':').next().unwrap_or_default().to_owned()
+    };
+    (name("/etc/passwd", meta.uid), name("/etc/group", meta.gid))
+}
+
+const GROUP: &str = "addgroup --system keys";
+const JOINS: &str = "adduser --system --group d\nif getent group keys >/dev/null; then adduser d keys; fi";
+
+#[test]
+fn a_group_that_a_dependency_makes_is_there_and_that_of_another_package_is_not() {
+    let objects = MemoryObjects::default();
+    for (depends, joins) in [("keys-common (>= 1) | other, libc6", true), ("", false)] {
+        let members =
+            vec![package(&objects, "d", depends, &[], JOINS), package(&objects, "keys-common", "", &[], GROUP)];
+        let composition = composed(&request(members), &objects);
+        let table = fixture::text(&composition, &objects, "/etc/group");
+        let line = table.lines().find(|line| line.starts_with("keys:")).unwrap();
+        assert_eq!(line.ends_with(":d"), joins, "{line}");
+    }
+}
+
+#[test]
+fn of_two_packages_that_depend_on_each_other_neither_counts_on_the_other() {
+    let objects = MemoryObjects::default();
+    let members =
+        vec![package(&objects, "d", "keys-common", &[], JOINS), package(&objects, "keys-common", "d", &[], GROUP)];
+    let composition = composed(&request(members), &objects);
+    assert!(fixture::text(&composition, &objects, "/etc/group").lines().all(|line| !line.ends_with(":d")));
+}
+
+#[test]
+fn accounts_of_sysusers_are_there_once_they_are_made() {
+    let objects = MemoryObjects::default();
+    let file = ("/usr/lib/sysusers.d/d.conf", "u d - \"D\" /var/lib/d\n");
+    for (script, made) in [
+        ("systemd-sysusers d.conf\nif getent passwd d; then mkdir /srv; fi", true),
+        ("if getent passwd d; then mkdir /srv; fi\nsystemd-sysusers d.conf", false),
+    ] {
+        let composition = composed(&request(vec![package(&objects, "d", "", &[file], script)]), &objects);
+        assert_eq!(composition.tree.get(&path("/srv")).is_some(), made, "{script}");
+    }
+    // Those of a dependency are there from the beginning.
+    let members = vec![
+        package(&objects, "e", "d", &[], "if getent passwd d; then mkdir /srv; fi"),
+        package(&objects, "d", "", &[file], "systemd-sysusers d.conf"),
+    ];
+    assert!(composed(&request(members), &objects).tree.get(&path("/srv")).is_some());
+}
+
+#[test]
+fn what_hooks_of_dependencies_made_is_given_away_with_the_folder_that_it_is_in() {
+    let objects = MemoryObjects::default();
+    let folder = [("/etc/d/enabled/", ""), ("/etc/d/available/site", "x"), ("/etc/d/users", "-> available/site")];
+    for (depends, whose) in [("d-config", "d"), ("", "root")] {
+        let members = vec![
+            package(
+                &objects,
+                "d",
+                depends,
+                &[],
+                "adduser --system --group d\nchown -R d:d /etc/d\n\
+                     find /etc/d -type f -exec chmod 640 {} \\;\nfind /etc/d -type d -empty -delete",
+            ),
+            package(
+                &objects,
+                "d-config",
+                "",
+                &folder,
+                "ln -s ../available/site /etc/d/enabled/site\n\
+                     adduser --system --group x; install -d -o x -g x /etc/d/keys; touch /etc/d/keys/a",
+            ),
+        ];
+        let mut request = request(members);
+        if depends.is_empty() {
+            // It would remove a folder that is empty as far as it can know.
+            request.hooks.insert("debian:d".parse().unwrap(), accepted("x"));
+        }
+        let composition = composed(&request, &objects);
+        let both = (whose.to_owned(), whose.to_owned());
+        assert_eq!(owner(&composition, &objects, "/etc/d/enabled/site"), both);
+        // The later word counts, over that of the hook that made it.
+        let keys = if depends.is_empty() { "x" } else { "d" };
+        assert_eq!(owner(&composition, &objects, "/etc/d/keys"), (keys.to_owned(), keys.to_owned()));
+        // A link of a package is given away itself, and what it leads to besides.
+        assert_eq!(owner(&composition, &objects, "/etc/d/users").0, "d");
+        assert_eq!(composition.tree.get(&path("/etc/d/available/site")).unwrap().meta().mode, 0o640);
+        let made = composition.tree.get(&path("/etc/d/keys/a")).unwrap().meta().mode;
+        assert_eq!(made, if depends.is_empty() { 0o644 } else { 0o640 });
+    }
+}
+
+#[test]
+fn an_owner_whom_only_an_unfollowed_line_may_have_made_is_not_known() {
+    let objects = MemoryObjects::default();
+    let script = "useradd -m d\nchown d:adm /usr/share/d\ninstall -d -o d /var/lib/d";
+    let members = vec![package(&objects, "d", "", &[("/usr/share/d", "x"), ("/var/lib/", "")], script)];
+    let mut request = request(members);
+    let (error, _) = refused(&request, &objects);
+    assert!(error.contains("nothing that is followed declares `d`"), "{error}");
+    request.hooks.insert("debian:d".parse().unwrap(), accepted("x"));
+    let composition = composed(&request, &objects);
+    assert_eq!(owner(&composition, &objects, "/usr/share/d"), ("root".to_owned(), "adm".to_owned()));
+    let account = audit(&request, &objects).unwrap();
+    let named = format!("{:?}", account.packages[0].commands);
+    assert!(
+        named.contains("whose `/usr/share/d` is is not known") && named.contains("whose `/var/lib/d` is"),
+        "{named}"
+    );
+}
+
+#[test]
+fn nothing_follows_from_the_order_in_which_packages_are_listed() {
+    let objects = MemoryObjects::default();
+    let members = vec![
+        package(&objects, "a", "b", &[], JOINS),
+        package(&objects, "b", "c", &[("/etc/b/", "")], "mkdir /etc/b/made"),
+        package(&objects, "c", "", &[("/etc/b/c", "x")], GROUP),
+        package(&objects, "e", "b", &[], "chmod -R g-r /etc/b"),
+    ];
+    let first = composed(&request(members.clone()), &objects).tree.id();
+    let reversed = composed(&request(members.into_iter().rev().collect()), &objects).tree.id();
+    assert_eq!(first, reversed);
+}
