@@ -12,6 +12,7 @@ mod account;
 mod commands;
 mod condition;
 mod debconf;
+mod document;
 mod evaluate;
 mod hook;
 mod paths;
@@ -28,4 +29,4 @@ pub use world::{Earlier, Seen, World};
 
 /// The version of the reading: it enters the key of whatever is made of it. Raise it when the same scripts would give
 /// other facts.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;

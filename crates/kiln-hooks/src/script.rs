@@ -35,7 +35,7 @@ pub(crate) fn parse(text: &str) -> Result<Program, String> {
     if nesting(text) > MOST_NESTED {
         return Err("it is nested too deeply".to_owned());
     }
-    let owned = text.to_owned();
+    let owned = crate::document::at_ends_of_lines(text)?.into_owned();
     let parsed = std::thread::Builder::new()
         .stack_size(64 << 20)
         .spawn(move || Parser::new(owned.as_bytes(), &options()).parse_program())

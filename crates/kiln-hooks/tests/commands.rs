@@ -236,6 +236,24 @@ fn ucf_takes_a_long_option_with_one_dash() {
 }
 
 #[test]
+fn what_is_copied_has_the_mode_that_it_was_made_with() {
+    let made = "t=$(mktemp); cat << EOF > \"${t}\"\na\nEOF\n";
+    let mode = |rest: &str, at: &str| {
+        let reading = followed(&format!("{made}{rest}"), &configured());
+        let file = reading.facts.files[&path(at)].clone();
+        assert_eq!(file.content, FileContent::Content("a\n".into()), "{rest}");
+        file.mode.map(Mode::bits)
+    };
+    for rest in ["cp $t /srv/a", "ucf $t /srv/a; rm $t", "mv $t /srv/a", "umask 022; cp -p $t /srv/a"] {
+        assert_eq!(mode(rest, "/srv/a"), Some(0o600), "{rest}");
+    }
+    // What is written anew has the mode of a new file, and what is there keeps its own.
+    assert_eq!(mode("cat $t > /srv/a", "/srv/a"), None);
+    assert_eq!(mode("touch /srv/a; chmod 640 /srv/a; cp $t /srv/a", "/srv/a"), Some(0o640));
+    assert_eq!(mode("touch /srv/a; chmod 640 /srv/a; ucf $t /srv/a", "/srv/a"), Some(0o640));
+}
+
+#[test]
 fn diff_says_whether_files_are_the_same() {
     let script = "cp /etc/p/a.conf /srv/new; if diff -q /etc/p/%.conf /srv/new >/dev/null 2>&1; then rm /srv/new; fi";
     assert!(files(&followed(&script.replace('%', "a"), &configured())).is_empty());

@@ -293,7 +293,6 @@ pub(crate) fn home_of(evaluator: &Evaluator<'_>, user: &str) -> Value {
     }
     let declared = user.parse().ok().and_then(|user: AccountName| evaluator.state.effects.facts.users.get(&user));
     if let Some(declared) = declared {
-        // Where none is said, adduser(8) gives /nonexistent to a user of the system.
         let home = declared.home.as_ref().map(ToString::to_string);
         return home.map_or_else(|| Value::unknown(format!("the home of `{user}` is not known")), Value::from);
     }

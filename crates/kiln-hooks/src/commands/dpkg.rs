@@ -6,13 +6,13 @@ use kiln_model::TreePath;
 use kiln_model::facts::{Diversion, Mode, Permission};
 use kiln_model::version::deb::compare;
 
+use super::files;
 use super::options::Options;
 use super::{Call, Done, Outcome, Stuck, stuck};
 use crate::account::Became;
 use crate::evaluate::Evaluator;
 use crate::state::{Made, MadeKind};
 use crate::value::{Status, Value};
-use crate::world::Seen;
 
 fn path(text: &str) -> Result<TreePath, Stuck> {
     crate::paths::tree(text).ok_or_else(|| Stuck(format!("`{text}` is no path of an image").into()))
@@ -26,7 +26,7 @@ pub(super) fn dpkg(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         ["--print-architecture"] => Done::prints(format!("{}\n", evaluator.world.architecture())),
         ["--print-foreign-architectures"] => Done::quietly(),
         ["-s" | "--status" | "-l" | "--list", package] => Done::says(installed(evaluator, package)),
-        ["-L" | "--listfiles", ref packages @ ..] => files(evaluator, packages),
+        ["-L" | "--listfiles", ref packages @ ..] => files_of(evaluator, packages),
         [word, ..] if word.starts_with("--assert-") || word.starts_with("--validate-") => Done::quietly(),
         ["-S" | "--search", ..] => Done::unknown("which package has a file is not followed"),
         _ => stuck(format!("`dpkg {}` is not followed", words.join(" "))),
@@ -34,7 +34,7 @@ pub(super) fn dpkg(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
 }
 
 /// The paths of packages, those that are not there being passed over with a failure at the end.
-fn files(evaluator: &Evaluator<'_>, packages: &[&str]) -> Outcome {
+fn files_of(evaluator: &Evaluator<'_>, packages: &[&str]) -> Outcome {
     let mut text = String::new();
     let mut all = true;
     for package in packages {
@@ -237,11 +237,15 @@ pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     }
     let [new, destination] = options.operands[..] else { return stuck("this use of `ucf` is not followed") };
     let (from, to) = (path(new)?, path(destination)?);
-    let kind = match evaluator.state.effects.made.get(&from).map(|made| made.kind.clone()) {
-        Some(MadeKind::Unknown(why)) => return stuck(format!("what it writes to `{to}` is not known: {why}")),
-        Some(kind) => kind,
-        None if matches!(evaluator.seen(new, true), Some(Seen::File { .. })) => MadeKind::Copy(from),
-        None => return Ok(Done { status: Status::FAILURE, output: Value::empty() }),
+    let mut made = match evaluator.state.effects.made.get(&from).cloned() {
+        Some(Made { kind: MadeKind::Unknown(why), .. }) => {
+            return stuck(format!("what it writes to `{to}` is not known: {why}"));
+        }
+        Some(made) => made,
+        None => match files::source(evaluator, new)? {
+            Some(made) => made,
+            None => return Ok(Done { status: Status::FAILURE, output: Value::empty() }),
+        },
     };
     if !evaluator.state.effects.made.contains_key(&to) && evaluator.seen(destination, true).is_some() {
         let (new, there) = (evaluator.content(&new.into()), evaluator.content(&destination.into()));
@@ -251,8 +255,12 @@ pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         }
         return stuck(format!("it changes `{to}`, which a package ships"));
     }
+    // It copies with `-p` to where nothing is, and leaves whose an existing file is.
+    if let Some(there) = evaluator.state.effects.made.get(&to) {
+        (made.mode, made.owner, made.group) = (there.mode, there.owner.clone(), there.group.clone());
+    }
     evaluator.effect(Became::Fact("file", to.to_string()), |effects| {
-        effects.made.insert(to.clone(), Made { mode: Some(Mode::new(0o644)), ..Made::new(kind) });
+        effects.made.insert(to.clone(), made);
     });
     Done::quietly()
 }

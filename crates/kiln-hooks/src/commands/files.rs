@@ -172,10 +172,10 @@ pub(super) fn install(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
 }
 
 /// What a copy of a file is; none when there is no file.
-fn source(evaluator: &Evaluator<'_>, from: &str) -> Result<Option<Made>, Stuck> {
+pub(super) fn source(evaluator: &Evaluator<'_>, from: &str) -> Result<Option<Made>, Stuck> {
     let path = place(evaluator, from)?;
     if let Some(made) = evaluator.state.effects.made.get(&path) {
-        return Ok(Some(Made::new(made.kind.clone())));
+        return Ok(Some(Made { mode: made.mode, ..Made::new(made.kind.clone()) }));
     }
     match evaluator.seen(from, true) {
         // A copy has the mode of the file.
@@ -304,10 +304,17 @@ pub(super) fn cp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
             continue;
         }
         let Some(mut made) = source(evaluator, from)? else { return fails() };
-        if !options.has(&["-a", "-p", "--archive", "--preserve"]) {
+        let target = place(evaluator, &target)?;
+        let there = evaluator.state.effects.made.get(&target).filter(|_| !options.has(&["--remove-destination"]));
+        if options.has(&["-a", "-p", "--archive", "--preserve"]) {
+            let from = evaluator.state.effects.made.get(&place(evaluator, from)?);
+            (made.owner, made.group) = from.map_or((None, None), |from| (from.owner.clone(), from.group.clone()));
+        } else if let Some(there) = there {
+            // What is there already keeps its owner and its mode.
+            (made.mode, made.owner, made.group) = (there.mode, there.owner.clone(), there.group.clone());
+        } else {
             made.mode = made.mode.map(|mode| Mode::new(mode.bits() & 0o777 & !evaluator.state.umask));
         }
-        let target = place(evaluator, &target)?;
         copy(evaluator, &target, made)?;
     }
     Done::quietly()
