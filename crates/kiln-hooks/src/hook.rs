@@ -45,9 +45,11 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
         asking.state.answers.clone_from(&evaluator.state.answers);
         asking.script("config", text, &["configure", ""], after);
         evaluator.state.questions = asking.state.questions;
-        let is_followed = asking.state.unfollowed.is_empty();
+        // Where one of its ways ended before, what the other has set since is not known to be set.
+        let in_doubt = asking.state.doubt.is_some();
+        let is_followed = asking.state.unfollowed.is_empty() && !in_doubt;
         for (question, answer) in asking.state.answers {
-            let changed = evaluator.state.answers.get(&question) != Some(&answer);
+            let changed = evaluator.state.answers.get(&question) != Some(&answer) && !in_doubt;
             let named = text.contains(&question);
             let answer = if changed || is_followed || !(named && text.contains("db_set")) {
                 answer

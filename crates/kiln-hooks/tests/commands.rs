@@ -271,6 +271,15 @@ fn what_matches_with_capitals_or_without_is_found() {
 }
 
 #[test]
+fn a_block_of_sed_prints_and_ends() {
+    let world = Table::with(&[("/etc/p/db", "x\n  { \"VERSION: 7.3 $Id: db 5528 2023-07-31 $\",\ny\n")]);
+    let script = "v=$(sed -n '/^[ {]*\"VERSION: *[^\"]*\"/{\n       s,^[ {]*\"VERSION: \\([1-9][./0-9]* [^\"]*\\)\".*$,\\1,p\n       q\n     }' /etc/p/db)\n\
+                  r=$(echo \"$v\" | sed -n 's,^[^$]*\\$''Id: db \\([1-9][0-9]*\\) .*$,\\1,p')\n\
+                  touch \"/srv/${v%% *}-$r\"";
+    assert_eq!(files(&followed(script, &world)), ["/srv/7.3-5528"]);
+}
+
+#[test]
 fn secrets_are_left_to_the_machine() {
     let reading = followed(
         "( umask 037 && dd if=/dev/urandom of=/etc/p/key bs=4096 count=1 )\nchgrp adm /etc/p/key\n\

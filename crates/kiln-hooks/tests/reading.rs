@@ -241,6 +241,35 @@ fn a_file_that_may_be_moved_or_removed_is_not_left_behind() {
 }
 
 #[test]
+fn an_answer_that_only_one_way_of_config_sets_is_not_known() {
+    let templates = "Template: p/manual\nType: boolean\nDefault: false\n";
+    let read = |config: &str| {
+        let config = format!("#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\n{config}\n");
+        let postinst = "#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\ndb_get p/manual\n\
+                        if [ \"$RET\" = true ]; then touch /etc/manual; else touch /etc/made; fi\n";
+        let scripts = Scripts {
+            package: "p",
+            version: "1",
+            config: Some(&config),
+            postinst: Some(postinst),
+            templates: Some(templates),
+            ..Scripts::default()
+        };
+        kiln_hooks::read(&scripts, &Table::default(), &Table::default())
+    };
+    for config in [
+        "if [ -e /proc/x ]; then exit 0; fi\ndb_set p/manual true",
+        "f() { while true; do if [ -e /proc/x ]; then exit 0; fi; db_set p/manual true; break; done; }\nf",
+        "if [ -e /proc/x ]; then db_set p/manual true; fi",
+    ] {
+        let reading = read(config);
+        assert!(reading.facts.files.is_empty() && !reading.unfollowed.is_empty(), "{config}: {reading:?}");
+    }
+    assert!(read("db_set p/manual true").facts.files.contains_key(&path("/etc/manual")));
+    assert!(read("").facts.files.contains_key(&path("/etc/made")));
+}
+
+#[test]
 fn a_list_that_fails_inside_of_a_condition_ends_nothing() {
     let reading = followed(
         "if true; then false && touch /etc/a; fi\nfor x in 1; do [ -e /etc/no ] && rm /etc/no; done\ntouch /etc/b",
