@@ -210,7 +210,7 @@ pub(super) fn maintscript_helper(evaluator: &mut Evaluator<'_>, _: &Call<'_>) ->
 fn with_two_dashes(word: &str, known: &[&str]) -> String {
     let name = word.split('=').next().unwrap_or_default();
     let is_long = |known: &&str| known.starts_with("--") && known[1..].trim_end_matches('=') == name;
-    if known.iter().any(|known| is_long(&known)) { format!("-{word}") } else { word.to_owned() }
+    if known.iter().any(is_long) { format!("-{word}") } else { word.to_owned() }
 }
 
 /// `ucf NEW DESTINATION`: where nothing is, the new file.

@@ -16,7 +16,7 @@ pub(super) fn helper(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
         // Of a unit that it does not know it says that nobody has disabled it.
         "was-enabled" => {
             let was = |unit: &&str| evaluator.state.units.get(*unit).copied().unwrap_or(true);
-            return Done::says(units.iter().any(|unit| was(&unit)));
+            return Done::says(units.iter().any(was));
         }
         "debian-installed" => {
             return Done::says(units.iter().any(|unit| evaluator.state.units.contains_key(*unit)));
