@@ -51,6 +51,7 @@ pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Optio
         .collect();
     // There is one database of answers: packages ask each other's questions.
     let answers = request.answers.values().flatten().map(|(question, answer)| (&**question, &*answer.text)).collect();
+    let questions = std::cell::OnceCell::new();
     let mut image = Image {
         tree: &tree,
         source,
@@ -60,6 +61,7 @@ pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Optio
         architecture: request.architecture,
         skeleton: None,
         earlier: None,
+        questions: &questions,
     };
     let mut with = request.clone();
     let skeleton = with.members.iter().position(|member| member.record.name.as_str() == SKELETON);
@@ -269,6 +271,8 @@ struct Image<'a> {
     architecture: Architecture,
     skeleton: Option<&'a Facts>,
     earlier: Option<&'a Earlier>,
+    /// The default answers of all questions, once somebody asks for another package's.
+    questions: &'a std::cell::OnceCell<BTreeMap<String, String>>,
 }
 
 impl Image<'_> {
@@ -282,6 +286,19 @@ impl Image<'_> {
             Some((_, Some(Entry::Dir(folder)))) => folder.entry(name),
             _ => None,
         }
+    }
+
+    fn all_questions(&self) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        for member in self.members.iter().filter(|member| member.record.relations.syntax == ArchiveKind::Deb) {
+            // One that cannot be read is told where its own package is read.
+            let templates = text(self, member, "templates").ok().flatten();
+            let questions = templates.as_deref().map(kiln_hooks::templates).unwrap_or_default();
+            for (name, question) in questions {
+                all.entry(name).or_insert(question.default);
+            }
+        }
+        all
     }
 
     fn declared(&self, path: &TreePath) -> Option<Seen> {
@@ -351,6 +368,10 @@ impl World for Image<'_> {
         self.answers.get(question).map(|answer| (*answer).to_owned())
     }
 
+    fn default_answer(&self, question: &str) -> Option<String> {
+        self.questions.get_or_init(|| self.all_questions()).get(question).cloned()
+    }
+
     fn architecture(&self) -> &str {
         self.architecture.as_str()
     }
@@ -404,6 +425,10 @@ impl World for Before<'_> {
 
     fn answer(&self, question: &str) -> Option<String> {
         self.image.answer(question)
+    }
+
+    fn default_answer(&self, question: &str) -> Option<String> {
+        self.image.default_answer(question)
     }
 
     fn architecture(&self) -> &str {

@@ -130,6 +130,26 @@ fn an_owner_whom_only_an_unfollowed_line_may_have_made_is_not_known() {
 }
 
 #[test]
+fn a_member_whom_only_an_unfollowed_line_may_have_made_is_in_no_group() {
+    let objects = MemoryObjects::default();
+    let mut request = request(vec![package(&objects, "d", "", &[], "useradd -m d\ngpasswd -a d adm")]);
+    request.hooks.insert("debian:d".parse().unwrap(), accepted("x"));
+    composed(&request, &objects);
+    let named = format!("{:?}", audit(&request, &objects).unwrap().packages[0].commands);
+    assert!(named.contains("who is in which group is not known"), "{named}");
+}
+
+#[test]
+fn a_question_of_another_package_has_the_answer_of_its_template() {
+    let objects = MemoryObjects::default();
+    let templates = "Template: c/user\nType: string\nDefault: nobody\n";
+    let script = ". /usr/share/debconf/confmodule\ndb_register c/user d/user\ndb_get d/user\nmkdir /srv-$RET";
+    let other = hook(package(&objects, "c", "", &[], "true"), &objects, "templates", templates);
+    let composition = composed(&request(vec![package(&objects, "d", "c", &[], script), other]), &objects);
+    assert!(composition.tree.get(&path("/srv-nobody")).is_some());
+}
+
+#[test]
 fn nothing_follows_from_the_order_in_which_packages_are_listed() {
     let objects = MemoryObjects::default();
     let members = vec![

@@ -95,6 +95,8 @@ pub(crate) struct State {
     pub asks_earlier: bool,
     /// Users with their homes, and groups, that systemd-sysusers made.
     pub sysusers: (BTreeMap<String, String>, BTreeSet<String>),
+    /// What dpkg says of a package, as far as it is known, under the reason why the whole is not.
+    pub record: Option<(Rc<str>, String)>,
     /// A line of the table of users, in which all but the numbers is known, under the reason why the whole is not.
     pub user_line: Option<(Rc<str>, String)>,
     /// Units that deb-systemd-helper was told of, each with whether its links are there.
@@ -127,6 +129,7 @@ impl Default for State {
             sysusers: Default::default(),
             units: BTreeMap::new(),
             user_line: None,
+            record: None,
             perhaps: BTreeSet::new(),
             input: None,
         }

@@ -66,6 +66,12 @@ pub trait World {
     /// The answer that the image gives to a question of debconf.
     fn answer(&self, question: &str) -> Option<String>;
 
+    /// The default answer to a question that another package of the image brings.
+    fn default_answer(&self, question: &str) -> Option<String> {
+        let _ = question;
+        None
+    }
+
     /// The architecture, as Debian calls it.
     fn architecture(&self) -> &str;
 

@@ -280,6 +280,48 @@ fn a_block_of_sed_prints_and_ends() {
 }
 
 #[test]
+fn of_what_dpkg_says_of_a_package_state_and_version_are_known() {
+    for (script, answer) in [
+        ("dpkg -s there | sed -n 's/^Version: //p'", "2.0"),
+        ("dpkg -s there | awk '/^Version:/ {print $2}'", "2.0"),
+        ("if dpkg -s there | grep -q '^Status: .* installed$'; then echo y; fi", "y"),
+        ("if dpkg -s other >/dev/null 2>&1; then echo y; else echo n; fi", "n"),
+    ] {
+        assert_eq!(files(&followed(&format!("touch /srv/$({script})"), &Table::default())), [format!("/srv/{answer}")]);
+    }
+    for script in ["dpkg -s there | sed -n 's/^Depends: //p'", "dpkg -l there | grep there"] {
+        let reading = postinst(&format!("touch /srv/$({script})"), &Table::default());
+        assert!(files(&reading).is_empty() && !reading.unfollowed.is_empty(), "{script}");
+    }
+}
+
+#[test]
+fn a_registered_question_has_the_answer_of_its_template() {
+    let script = "#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\ndb_register p/template p/own\ndb_get p/own\n\
+                  touch /srv/$RET\ndb_register other/template p/second\ndb_get p/second\ntouch /srv/$RET\n\
+                  db_get no/question || touch /srv/none\n";
+    let scripts = Scripts {
+        package: "p",
+        version: "1",
+        postinst: Some(script),
+        templates: Some("Template: p/template\nType: string\nDefault: mine\n"),
+        ..Scripts::default()
+    };
+    let reading = read(&scripts, &Table::default(), &Table::default());
+    assert_eq!(files(&reading), ["/srv/mine", "/srv/none"]);
+    assert!(reading.unfollowed.iter().any(|told| told.why.contains("the template `other/template`")), "{reading:?}");
+}
+
+#[test]
+fn a_file_that_all_that_is_printed_goes_to_is_not_known() {
+    for script in ["( exec > /srv/a; echo x )", "t=$(mktemp); ( exec > $t; echo x ); cp $t /srv/a || true"] {
+        let reading = postinst(script, &Table::default());
+        assert!(files(&reading).is_empty() && !reading.unfollowed.is_empty(), "{script}: {reading:?}");
+    }
+    followed("exec >/dev/null 2>&1; exec 3>&1; exec </dev/null; touch /srv/a", &Table::default());
+}
+
+#[test]
 fn secrets_are_left_to_the_machine() {
     let reading = followed(
         "( umask 037 && dd if=/dev/urandom of=/etc/p/key bs=4096 count=1 )\nchgrp adm /etc/p/key\n\

@@ -52,6 +52,18 @@ impl Declared {
             told.extend(user.into_iter().chain(group).map(|name| (path.clone(), name)));
         };
         let facts = &mut member.facts;
+        let mut joins: Vec<AccountName> = Vec::new();
+        for group in facts.groups.values_mut() {
+            let (known, others) = std::mem::take(&mut group.members).into_iter().partition(|user| self.has_user(user));
+            group.members = known;
+            joins.extend::<BTreeSet<AccountName>>(others);
+        }
+        for user in facts.users.values_mut() {
+            joins.extend(user.group.take_if(|group| !self.has_group(group)));
+            let (known, others) = std::mem::take(&mut user.groups).into_iter().partition(|group| self.has_group(group));
+            user.groups = known;
+            joins.extend::<BTreeSet<AccountName>>(others);
+        }
         facts.directories.iter_mut().for_each(|(path, of)| keep(path, &mut of.owner, &mut of.group));
         facts.files.iter_mut().for_each(|(path, of)| keep(path, &mut of.owner, &mut of.group));
         let permissions = facts.permissions.iter_mut().chain(&mut member.reading.elsewhere);
@@ -63,6 +75,11 @@ impl Declared {
             let place = place.unwrap_or_else(|| Place { script: "postinst".to_owned(), line: 1 });
             let why = format!("whose `{path}` is is not known: nothing that is followed declares `{name}`");
             member.reading.unfollowed.push(Unfollowed { place, text: about, why });
+        }
+        for name in joins {
+            let place = Place { script: "postinst".to_owned(), line: 1 };
+            let why = format!("who is in which group is not known: nothing that is followed declares `{name}`");
+            member.reading.unfollowed.push(Unfollowed { place, text: name.to_string(), why });
         }
         member.reading.unfollowed.sort();
         member.reading.unfollowed.dedup();

@@ -9,13 +9,30 @@ use crate::value::{Status, Value};
 pub(super) fn get(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let question = call.arguments.known()?.first().copied().unwrap_or_default().to_owned();
     evaluator.state.questions.insert(question.clone());
-    let answered = evaluator.world.answer(&question).map(Value::from);
-    let answer = answered.or_else(|| evaluator.state.answers.get(&question).cloned());
-    let Some(answer) = answer else {
+    let Some(answer) = answer_to(evaluator, &question) else {
         evaluator.state.variables.insert("RET".to_owned(), format!("10 {question} doesn't exist").into());
         return Ok(Done { status: Status::Known(10), output: Value::empty() });
     };
     evaluator.state.variables.insert("RET".to_owned(), answer);
+    Done::quietly()
+}
+
+/// What is answered: by the image, by what the hook itself said, by the template of whichever package has it.
+fn answer_to(evaluator: &Evaluator<'_>, question: &str) -> Option<Value> {
+    let answered = evaluator.world.answer(question).map(Value::from);
+    let own = answered.or_else(|| evaluator.state.answers.get(question).cloned());
+    own.or_else(|| evaluator.world.default_answer(question).map(Value::from))
+}
+
+/// `db_register TEMPLATE QUESTION`: a question of its own, which begins with the answer of the template.
+pub(super) fn register(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let [template, question] = words[..] else { return Done::quietly() };
+    if answer_to(evaluator, question).is_none() {
+        let answer = answer_to(evaluator, template);
+        let answer = answer.unwrap_or_else(|| Value::unknown(format!("the template `{template}` is not known")));
+        evaluator.state.answers.insert(question.to_owned(), answer);
+    }
     Done::quietly()
 }
 

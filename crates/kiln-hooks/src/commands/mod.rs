@@ -108,6 +108,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["pg_updatedicts"], postgresql::update_dictionaries),
     (&["db_get"], debconf::get),
     (&["db_set"], debconf::set),
+    (&["db_register"], debconf::register),
     (&["db_input", "db_go", "db_fget"], debconf::ask),
     (
         &[
@@ -121,7 +122,6 @@ const TABLE: &[(&[&str], Handler)] = &[
             "db_reset",
             "db_purge",
             "db_unregister",
-            "db_register",
             "db_beginblock",
             "db_endblock",
             "db_metaget",

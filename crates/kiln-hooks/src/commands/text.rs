@@ -97,6 +97,18 @@ fn input(evaluator: &Evaluator<'_>, files: &[&str]) -> Value {
     text
 }
 
+/// The same for a program that asks for something in it. Of what dpkg says of a package, state and version are known.
+fn input_about(evaluator: &Evaluator<'_>, files: &[&str], program: &str) -> Value {
+    let text = input(evaluator, files);
+    let asks_for_known = ["^Version", "^Status", "^Package"].iter().any(|field| program.contains(field));
+    match (&text, &evaluator.state.record) {
+        (Value::Unknown(why), Some((reason, record))) if std::rc::Rc::ptr_eq(why, reason) && asks_for_known => {
+            record.as_str().into()
+        }
+        _ => text,
+    }
+}
+
 /// Does a file say something of a running machine? What it says cannot be known, nor that it is not there.
 fn is_of_machine(file: &str) -> bool {
     file.starts_with("/proc/") || file.starts_with("/sys/")
@@ -165,7 +177,7 @@ pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let script = scripts.join("\n");
     let edit = |text: &str| stream_editor::run(&script, grammar, quiet, text);
     if !in_place {
-        let text = match input(evaluator, &rest) {
+        let text = match input_about(evaluator, &rest, &script) {
             Value::Known(text) => text,
             Value::Unknown(why) => return Done::unknown(why),
         };
@@ -208,7 +220,7 @@ pub(super) fn awk(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         return Done::unknown("this use of `awk` is not followed");
     };
     let Some((program, files)) = options.operands.split_first() else { return Done::unknown("it has no program") };
-    let made = match input(evaluator, files) {
+    let made = match input_about(evaluator, files, program) {
         Value::Known(text) => awk::run(program, options.get(&["-F", "--field-separator"]), &text),
         Value::Unknown(_) => None,
     };

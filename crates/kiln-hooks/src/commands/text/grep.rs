@@ -2,7 +2,7 @@
 
 use super::super::{Call, Done, Outcome, Stuck};
 use super::regular::{self, Grammar};
-use super::{input, is_of_machine};
+use super::{input, input_about, is_of_machine};
 use crate::evaluate::Evaluator;
 use crate::paths;
 use crate::state::Effects;
@@ -142,7 +142,8 @@ fn searched(evaluator: &Evaluator<'_>, asked: &Asked<'_>) -> Result<(Vec<Searche
         return Err("what is in the folder it searches is not followed".to_owned());
     }
     if asked.files.is_empty() {
-        return Ok((vec![Searched { name: "(standard input)".to_owned(), text: input(evaluator, &[]) }], false));
+        let text = input_about(evaluator, &[], &asked.patterns.join("\n"));
+        return Ok((vec![Searched { name: "(standard input)".to_owned(), text }], false));
     }
     for file in &asked.files {
         if is_of_machine(file) {
