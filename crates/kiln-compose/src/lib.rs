@@ -7,7 +7,6 @@
 //! it needs there.
 
 pub mod accounts;
-mod alpine_hooks;
 mod answers;
 pub mod audit;
 pub mod closure;

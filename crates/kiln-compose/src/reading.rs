@@ -1,4 +1,4 @@
-//! What the scripts of packages come to in this image: Debian's and RPM's by `kiln-hooks`, Alpine's by `alpine_hooks`.
+//! What the scripts of packages come to in this image, by `kiln-hooks`.
 //!
 //! A script is read against the packages of the image as they were unpacked, before any hook: what another package's hook
 //! would have made is not there, so no order of packages has a say. Two things are: the skeleton that `base-files` declares,
@@ -16,7 +16,6 @@ use kiln_model::{Architecture, ArchiveKind, Dir, Entry, Facts, HooksWord, Object
 
 use self::earlier::Order;
 use self::undeclared::Declared;
-use crate::alpine_hooks;
 use crate::hooks;
 use crate::owner::{Owner, OwnerId};
 use crate::request::{Member, Request};
@@ -124,10 +123,9 @@ fn read_member(image: &Image<'_>, request: &Request, member: &mut Member) -> Res
     if hooks::of(member).next().is_some() {
         member.reading = match member.record.relations.syntax {
             ArchiveKind::Deb => read_deb(image, &request.members, member)?,
-            ArchiveKind::Apk => read_apk(image, member)?,
             // An image has no hooks: what its steps did is in its layers.
             ArchiveKind::Oci => Reading::default(),
-            ArchiveKind::Rpm => read_rpm(image, &request.members, member, &hooks::of(member).collect::<Vec<_>>())?,
+            ArchiveKind::Rpm | ArchiveKind::Apk => read_scripts(image, &request.members, member)?,
         };
     }
     let triggers: Vec<String> = rpm_trigger::scripts(member).map(str::to_owned).collect();
@@ -212,41 +210,26 @@ fn unread(script: &str, limit: u64) -> Unfollowed {
     Unfollowed { place: Place { script: script.to_owned(), line: 1 }, text: String::new(), why }
 }
 
-fn read_apk(image: &Image<'_>, member: &Member) -> Result<Reading, ObjectError> {
-    let mut reading = Reading::default();
-    for name in hooks::of(member) {
-        if member.record.hooks.iter().any(|hook| hook.name == name && hook.size > LIMIT) {
-            reading.unfollowed.push(unread(name, LIMIT));
-            continue;
-        }
-        alpine_hooks::read(name, &text(image, member, name)?.unwrap_or_default(), &mut reading);
-    }
-    Ok(reading)
-}
-
-/// Reads the scripts of a package of RPM's. One that is not read is not taken for an empty one.
-fn read_rpm(
-    image: &Image<'_>,
-    others: &[Member],
-    member: &Member,
-    names: &[&'static str],
-) -> Result<Reading, ObjectError> {
-    let is_large = |name: &&&'static str| {
-        member.record.hooks.iter().any(|hook| hook.name == ***name && hook.size > hooks::LARGEST)
-    };
+/// Reads the scripts of a package of RPM's or Alpine's. One that is not read is not taken for an empty one.
+fn read_scripts(image: &Image<'_>, others: &[Member], member: &Member) -> Result<Reading, ObjectError> {
+    let names: Vec<&'static str> = hooks::of(member).collect();
+    let is_large =
+        |name: &&&'static str| member.record.hooks.iter().any(|hook| hook.name == **name && hook.size > hooks::LARGEST);
     if let Some(large) = names.iter().find(is_large) {
         return Ok(Reading { unfollowed: vec![unread(large, hooks::LARGEST)], ..Reading::default() });
     }
     let mut texts = Vec::with_capacity(names.len());
     for name in names {
-        texts.push((*name, text(image, member, name)?.unwrap_or_default()));
+        texts.push((name, text(image, member, name)?.unwrap_or_default()));
     }
-    let scriptlets: Vec<Scriptlet<'_>> = texts
-        .iter()
-        .map(|(name, text)| Scriptlet { name, text, is_before: matches!(*name, "pretrans" | "pre") })
-        .collect();
-    let before = Before { image, own: &member.tree, others };
-    Ok(kiln_hooks::read_scriptlets(member.record.name.as_str(), &scriptlets, &before, image))
+    let is_before = |name: &str| matches!(name, "pretrans" | "pre" | ".pre-install");
+    let scriptlets: Vec<Scriptlet<'_>> =
+        texts.iter().map(|(name, text)| Scriptlet { name, text, is_before: is_before(name) }).collect();
+    let (before, package) = (Before { image, own: &member.tree, others }, member.record.name.as_str());
+    Ok(match member.record.relations.syntax {
+        ArchiveKind::Apk => kiln_hooks::read_apk_scripts(package, &member.record.version, &scriptlets, &before, image),
+        _ => kiln_hooks::read_scriptlets(package, &scriptlets, &before, image),
+    })
 }
 
 /// Reads the script of a trigger, which runs once all files are there.

@@ -44,6 +44,8 @@ pub(crate) enum Flow {
 pub(crate) enum Manager {
     Dpkg,
     Rpm,
+    /// Of Alpine, where busybox's commands are the usual ones.
+    Apk,
 }
 
 /// So many commands are followed in one script; a loop that goes on is not.
@@ -97,13 +99,13 @@ impl<'w> Evaluator<'w> {
     }
 
     /// Follows a whole script with its arguments.
-    pub fn script(&mut self, name: &'static str, text: &str, arguments: &[&str], world: &'w dyn World) {
+    pub fn script(&mut self, name: &'static str, text: &str, arguments: &[Value], world: &'w dyn World) {
         self.script = name;
         self.world = world;
         self.lines = text.lines().map(str::to_owned).collect();
         self.line = 1;
         self.steps = 0;
-        self.state.arguments = arguments.iter().map(|argument| Value::from(*argument)).collect();
+        self.state.arguments = arguments.to_vec();
         self.state.doubt = None;
         self.state.functions.clear();
         self.state.aliases.clear();
@@ -153,7 +155,7 @@ impl<'w> Evaluator<'w> {
         let own: &[(&str, &str)] = if self.manager == Manager::Dpkg { &of_dpkg } else { &[] };
         let mut variables: std::collections::BTreeMap<String, Value> =
             known.iter().chain(own).map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-        if self.manager == Manager::Rpm {
+        if self.manager != Manager::Dpkg {
             return variables;
         }
         // dpkg sets it; which version it has in the image's future nobody can tell.

@@ -43,7 +43,7 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
     if let Some(text) = scripts.config {
         let mut asking = Evaluator::new(after, scripts.package, Manager::Dpkg);
         asking.state.answers.clone_from(&evaluator.state.answers);
-        asking.script("config", text, &["configure", ""], after);
+        asking.script("config", text, &["configure".into(), "".into()], after);
         evaluator.state.questions = asking.state.questions;
         // Where one of its ways ended before, what the other has set since is not known to be set.
         let in_doubt = asking.state.doubt.is_some();
@@ -60,18 +60,18 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
         }
     }
     if let Some(text) = scripts.preinst {
-        evaluator.script("preinst", text, &["install"], before);
+        evaluator.script("preinst", text, &["install".into()], before);
     }
     if let Some(text) = scripts.postinst {
-        evaluator.script("postinst", text, &["configure", ""], after);
+        evaluator.script("postinst", text, &["configure".into(), "".into()], after);
     }
     finish(evaluator, after)
 }
 
-/// A script of a package of RPM's, or of one of its triggers.
+/// A script of a package of RPM's or Alpine's, or of one of its triggers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scriptlet<'a> {
-    /// Its name: `pre`, `post`.
+    /// Its name: `pre`, `post`, `.post-install`.
     pub name: &'static str,
     /// Its text, under a line that names its interpreter: `#!/bin/sh`, `#!<lua>`.
     pub text: &'a str,
@@ -98,8 +98,32 @@ pub fn read_scriptlets(package: &str, scriptlets: &[Scriptlet<'_>], before: &dyn
             evaluator.state.unfollowed.insert(Unfollowed { place, text, why: why.to_owned() });
         } else {
             // It is the first of its package: nothing is upgraded.
-            evaluator.script(scriptlet.name, scriptlet.text, &["1"], world);
+            evaluator.script(scriptlet.name, scriptlet.text, &["1".into()], world);
         }
+    }
+    finish(evaluator, after)
+}
+
+/// Reads the scripts of a package of Alpine's, in the order in which a first installation runs them. Each is told the
+/// package's version, and a trigger the folders that set it off, of which nothing is known.
+///
+/// Source: apk-package(5), "Install scripts".
+#[must_use]
+pub fn read_apk_scripts(
+    package: &str,
+    version: &str,
+    scripts: &[Scriptlet<'_>],
+    before: &dyn World,
+    after: &dyn World,
+) -> Reading {
+    let mut evaluator = Evaluator::new(before, package, Manager::Apk);
+    for script in scripts {
+        let world = if script.is_before { before } else { after };
+        let argument = match script.name {
+            ".trigger" => Value::unknown("the folders that set a trigger off are not known"),
+            _ => version.into(),
+        };
+        evaluator.script(script.name, script.text, &[argument], world);
     }
     finish(evaluator, after)
 }

@@ -5,7 +5,7 @@
 //! values that are known or not, and gives what they come to: [`Facts`](kiln_model::Facts), an account of every command,
 //! and what could not be followed. It never guesses, and nothing is ever executed.
 //!
-//! [`read`] and [`read_scriptlets`] are all there is to call. What is in the image is asked through [`World`]. Commands
+//! [`read`], [`read_scriptlets`] and [`read_apk_scripts`] are all there is to call. What is in the image is asked through [`World`]. Commands
 //! are rows of one table, in `commands`.
 
 mod account;
@@ -24,9 +24,9 @@ mod world;
 
 pub use account::{Became, Outcome, Place, Reading, Unfollowed};
 pub use debconf::{Question, templates};
-pub use hook::{Scriptlet, Scripts, read, read_scriptlets};
+pub use hook::{Scriptlet, Scripts, read, read_apk_scripts, read_scriptlets};
 pub use world::{Earlier, Seen, World};
 
 /// The version of the reading: it enters the key of whatever is made of it. Raise it when the same scripts would give
 /// other facts.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;

@@ -1,5 +1,7 @@
 //! Users and groups: adduser(8), useradd(8) and what asks about them.
 
+mod busybox;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -83,6 +85,9 @@ const ADDUSER: &[&str] = &[
 
 /// `adduser --system ... USER`, or `adduser USER GROUP`.
 pub(super) fn adduser(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    if evaluator.manager == Manager::Apk {
+        return busybox::adduser(evaluator, call);
+    }
     let words = call.arguments.known()?;
     let options = Options::read(&words, ADDUSER)?;
     match options.operands[..] {
@@ -134,6 +139,9 @@ pub(super) fn adduser(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
 }
 
 pub(super) fn addgroup(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    if evaluator.manager == Manager::Apk {
+        return busybox::addgroup(evaluator, call);
+    }
     let words = call.arguments.known()?;
     let options = Options::read(&words, ADDUSER)?;
     match options.operands[..] {

@@ -295,7 +295,13 @@ fn is_debians(name: &str) -> bool {
 
 /// Is it one of the programs that a hook may count on?
 pub(crate) fn is_assumed(evaluator: &Evaluator<'_>, path: &str) -> bool {
-    if evaluator.manager == Manager::Rpm && is_debians(path.rsplit('/').next().unwrap_or_default()) {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_elsewhere = match evaluator.manager {
+        Manager::Dpkg => false,
+        Manager::Rpm => is_debians(name),
+        Manager::Apk => is_debians(name) || name == "update-alternatives",
+    };
+    if is_elsewhere {
         return false;
     }
     let folders = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"];

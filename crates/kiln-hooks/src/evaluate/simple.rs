@@ -61,8 +61,7 @@ impl Evaluator<'_> {
         let (flow, printed) = self.capture(|evaluator| evaluator.named(name, arguments));
         // `exec > FILE` sends all that comes to the file.
         let sends_all = name.known() == Some("exec") && arguments.is_empty() && streams.output.is_some();
-        let printed =
-            if sends_all { Value::unknown("what is printed from there on is not followed") } else { printed };
+        let printed = if sends_all { Value::unknown("what is printed from there on is not followed") } else { printed };
         if streams.output.is_some() || printed != Value::empty() {
             self.write(&streams, &printed);
         }
