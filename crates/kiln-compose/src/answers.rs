@@ -28,8 +28,8 @@ impl fmt::Display for AnswerFaults {
 impl AnswerFaults {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some("correct the answer, or take it out; `kiln audit` lists the hooks of a package".to_owned())
+    pub fn hint(&self) -> String {
+        "correct the answer, or take it out; `kiln audit` lists the hooks of a package".to_owned()
     }
 }
 
@@ -79,14 +79,15 @@ fn why_not(
         return Some(format!("`{answer}` does not answer `{name}`: {why}"));
     }
     let asks = |member: &&Member| member.reading.questions.contains(name);
-    let mut asking = request.members.iter().filter(asks).peekable();
-    if asking.peek().is_none() {
+    let asking: Vec<&Member> = request.members.iter().filter(asks).collect();
+    if asking.is_empty() {
         return Some(format!("no hook that is followed asks `{name}`"));
     }
     let stands = |member: &Member| {
         let replaced = request.hooks.get(&member.reference()).map(|said| &said.word);
         member.rule.as_ref().is_some_and(|rule| !rule.adds) || matches!(replaced, Some(HooksWord::Replace { .. }))
     };
-    let alive = request.members.iter().filter(asks).any(|member| !stands(member));
-    (!alive).then(|| format!("`{name}` is asked by hooks that something else stands for, so the answer has no effect"))
+    let has_no_effect = asking.into_iter().all(stands);
+    has_no_effect
+        .then(|| format!("`{name}` is asked by hooks that something else stands for, so the answer has no effect"))
 }

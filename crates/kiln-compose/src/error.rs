@@ -198,7 +198,7 @@ impl ComposeError {
             }
             Self::Accounts(error) => error.hint(),
             Self::Hooks(faults) => Some(faults.hint()),
-            Self::Answers(faults) => faults.hint(),
+            Self::Answers(faults) => Some(faults.hint()),
             Self::IdleReplace { .. } => Some("take the entry out".to_owned()),
             Self::NoSuchPath { path, .. } => {
                 Some(format!("declare it under `directories:` if it is a directory to be made, or correct `{path}`"))

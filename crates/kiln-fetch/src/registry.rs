@@ -12,11 +12,18 @@ use url::Url;
 
 use crate::{FetchError, shown};
 
+/// Types of documents that name several images, by platform or by name.
+pub const INDEX_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+
+/// Types of documents that are one image.
+pub const MANIFEST_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+
 /// The documents that are understood. A registry that is not told sends what nobody reads any more, or nothing.
-pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
-     application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, \
-     application/vnd.docker.distribution.manifest.v2+json, */*";
+pub(crate) fn accept() -> String {
+    format!("{}, */*", [INDEX_TYPES, MANIFEST_TYPES].concat().join(", "))
+}
 
 /// No answer with a token is longer.
 pub(crate) const ANSWER_LIMIT: u64 = 1 << 20;

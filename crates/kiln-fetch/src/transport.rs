@@ -167,7 +167,7 @@ impl Transport {
         plain.set_fragment(None);
         let mut request = agent.get(plain.as_str()).header("accept-encoding", "identity");
         if registry::is_manifest(url) {
-            request = request.header("accept", registry::ACCEPT);
+            request = request.header("accept", registry::accept());
         }
         if let Some(token) = self.tokens.of(url) {
             request = request.header("authorization", format!("Bearer {token}"));

@@ -178,7 +178,10 @@ pub(crate) fn pinned(
 }
 
 /// Keeps a file: whole or not at all.
-pub(crate) fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ReachError> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ReachError> {
     let place = folder.join(name);
     let write = || {
         fs::create_dir_all(folder)?;

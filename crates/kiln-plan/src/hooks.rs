@@ -53,7 +53,7 @@ pub fn answers(workspace: &Workspace, image: &Image) -> BTreeMap<PackageRef, BTr
 
 /// What the project says of the hooks of packages that nothing here has: it has no effect anywhere.
 #[must_use]
-pub fn of_nothing(workspace: &Workspace, lock: &Lock) -> Option<Diagnostics> {
+pub fn without_effect(workspace: &Workspace, lock: &Lock) -> Option<Diagnostics> {
     let is_locked = |package: &PackageRef| match package {
         PackageRef::Origin(origin, name) => lock.packages.keys().any(|key| key.origin == *origin && key.name == *name),
         PackageRef::Recipe(_) | PackageRef::Essential(_) => true,

@@ -22,4 +22,4 @@ pub mod workspace;
 
 pub use plan::{AuditError, ImageNodes, Plan, PlanError};
 pub use services::{MirrorWords, Services, ServicesError, Settings};
-pub use workspace::{LOCK_FILE, Workspace, WorkspaceError};
+pub use workspace::{Workspace, WorkspaceError};

@@ -11,19 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_build::source::{GitError, GitLocation as Repository, resolve_rev};
 use kiln_import::archive::{Means, OpenArchive, OriginError, OriginRequest, format_of};
-use kiln_import::debian::index::SourceRecord;
 use kiln_import::mirror::MirrorError;
 use kiln_import::solver::SolveRequest;
 use kiln_model::diagnostic::Diagnostics;
-use kiln_model::lock::{Lock, LockedFile, LockedOrigin, LockedSource, LockedTarget, Staleness, TargetKey};
+use kiln_model::lock::{LOCK_FILE, Lock, LockedFile, LockedOrigin, LockedSource, LockedTarget, Staleness, TargetKey};
 use kiln_model::project::{Origin, WantedSource, WantedTarget};
 use kiln_model::recipe::SourceKind;
-use kiln_model::version;
 use kiln_model::{Architecture, ArchiveKind, Event, OriginName, PackageName, Reporter};
 
 use crate::services::Services;
 use crate::unknown;
-use crate::workspace::{LOCK_FILE, Workspace};
+use crate::workspace::Workspace;
 
 /// What to move besides what has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -364,19 +362,6 @@ fn resolve(
     Ok(())
 }
 
-/// The source packages of a name, the highest version first.
-pub(crate) fn source_records(
-    archives: &Archives,
-    origin: &OriginName,
-    package: &PackageName,
-) -> Result<Vec<SourceRecord>, LockError> {
-    let fault = |source| LockError::SourceIndex { origin: origin.clone(), source: Box::new(source) };
-    let Some((kind, archive)) = archives.get(origin) else { return Ok(Vec::new()) };
-    let mut records = archive.sources(package.as_str()).map_err(fault)?;
-    records.sort_by(|a, b| version::compare(*kind, &b.version, &a.version));
-    Ok(records)
-}
-
 /// The requests of a target for packages of one kind of archive, and the archives of that kind.
 pub(crate) fn of_kind<'a>(
     target: &WantedTarget,
@@ -397,12 +382,9 @@ fn pin(
     archives: &Archives,
 ) -> Result<LockedSource, LockError> {
     Ok(match &wanted.source.kind {
-        SourceKind::Origin { origin, package, version: wanted, apply_patches, .. } => {
-            let origin = &origin.value;
-            let records = source_records(archives, origin, package)?;
-            let found = records.iter().find(|record| wanted.as_ref().is_none_or(|wanted| *wanted == record.version));
-            // That there is one was looked at before anything was resolved.
-            let record = found.ok_or_else(|| LockError::Asked(Box::default()))?;
+        SourceKind::Origin { origin, package, version, apply_patches, .. } => {
+            let record = unknown::source(archives, origin, package, version.as_deref())?
+                .map_err(|problem| LockError::Asked(Box::new(workspace.project.sources.diagnostics(vec![problem]))))?;
             // Only what is used: the distribution's changes belong to it only when they are applied.
             let changes = |name: &str| name.contains(".debian.tar.") || name.contains(".diff.");
             let used = |name: &str| !name.ends_with(".asc") && (*apply_patches || !changes(name));
@@ -415,7 +397,7 @@ fn pin(
             let mut files: Vec<LockedFile> = record.files.iter().filter(|file| used(&file.name)).map(file).collect();
             files.sort();
             LockedSource::Origin {
-                origin: origin.clone(),
+                origin: origin.value.clone(),
                 package: package.value.clone(),
                 version: record.version.clone(),
                 files,

@@ -9,10 +9,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kiln_fetch::{FetchOptions, Fetcher};
 use kiln_import::archive::{Means, Offer, OpenArchive, OriginRequest, format_of};
+use kiln_import::reach;
 use kiln_model::diagnostic::{Diagnostic, Diagnostics};
 use kiln_model::lock::{EntryRef, Lock, LockedOrigin, LockedPackage, LockedSource, PackageKey, TargetKey};
 use kiln_model::project::Origin;
@@ -29,10 +30,10 @@ const MEND: &str =
 /// Raise it when more is looked at than before.
 const VERSION: u32 = 2;
 
-/// Where a project's lock that was found right is remembered.
-fn memory(workspace: &Workspace, services: &Services) -> PathBuf {
+/// What a project's lock that was found right is remembered under.
+fn memory(workspace: &Workspace) -> String {
     let folder = workspace.folder.canonicalize().unwrap_or_else(|_| workspace.folder.clone());
-    services.archives().join(format!("{}.lock-checked", Digest::of(folder.as_os_str().as_encoded_bytes()).to_hex()))
+    format!("{}.lock-checked", Digest::of(folder.as_os_str().as_encoded_bytes()).to_hex())
 }
 
 fn remembered(text: &str) -> String {
@@ -41,16 +42,7 @@ fn remembered(text: &str) -> String {
 
 /// Remembers that this text of a lock is right. When it cannot be written it is found out again.
 pub fn remember(workspace: &Workspace, services: &Services, text: &str) {
-    let place = memory(workspace, services);
-    let Some(folder) = place.parent() else { return };
-    let write = || -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut aside = tempfile::NamedTempFile::new_in(folder)?;
-        std::io::Write::write_all(&mut aside, remembered(text).as_bytes())?;
-        aside.persist(&place)?;
-        Ok(())
-    };
-    drop(write());
+    drop(reach::keep(&services.archives(), &memory(workspace), remembered(text).as_bytes()));
 }
 
 /// Checks a lock, whose text is `text`, against the archives' indexes that are kept.
@@ -58,7 +50,7 @@ pub fn remember(workspace: &Workspace, services: &Services, text: &str) {
 /// # Errors
 /// Every entry that is not what its index says.
 pub fn check(workspace: &Workspace, services: &Services, lock: &Lock, text: &str) -> Result<(), Diagnostics> {
-    if fs::read_to_string(memory(workspace, services)).is_ok_and(|kept| kept == remembered(text)) {
+    if fs::read_to_string(services.archives().join(memory(workspace))).is_ok_and(|kept| kept == remembered(text)) {
         return Ok(());
     }
     let wanted = Wanted::of(workspace, services);

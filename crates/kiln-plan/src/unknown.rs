@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_import::archive::{Means, format_of};
+use kiln_import::debian::index::SourceRecord;
 use kiln_import::solver::{SolveError, SolveRequest, Way};
-use kiln_model::diagnostic::{Diagnostics, Place, Problem};
+use kiln_model::diagnostic::{Diagnostics, Place, Problem, Spanned};
 use kiln_model::project::{Requests, WantedTarget};
 use kiln_model::recipe::SourceKind;
-use kiln_model::{Architecture, ArchiveKind};
+use kiln_model::{Architecture, ArchiveKind, OriginName, PackageName, version};
 
-use crate::locking::{Archives, LockError, Wanted, source_records};
+use crate::locking::{Archives, LockError, Wanted};
 use crate::workspace::Workspace;
 
 /// Everything that the project names and its origins do not have.
@@ -93,30 +94,49 @@ fn packages(wanted: &Wanted, archives: &Archives, means: &Means<'_>) -> Result<V
 
 fn sources(wanted: &Wanted, archives: &Archives) -> Result<Vec<Problem>, LockError> {
     let mut problems = Vec::new();
-    for source in &wanted.sources {
-        let SourceKind::Origin { origin, package, version, .. } = &source.source.kind else { continue };
-        let records = source_records(archives, &origin.value, &package.value)?;
-        if records.is_empty() {
-            let message = format!("the origin `{origin}` has no source package `{package}`");
-            let near = match archives.get(&origin.value) {
-                Some((_, archive)) => archive.similar_sources(package.as_str()).map_err(|source| {
-                    LockError::SourceIndex { origin: origin.value.clone(), source: Box::new(source) }
-                })?,
-                None => Vec::new(),
-            };
-            let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-            let hint = match &near[..] {
-                [] => "source packages often have another name than the packages built from them".to_owned(),
-                near => format!("did you mean {}?", near.join(", ")),
-            };
-            problems.push(Problem::new(package.place, message).hint(hint));
-        } else if let Some(version) = version
-            && !records.iter().any(|record| record.version == *version)
-        {
-            let there: Vec<&str> = records.iter().map(|record| record.version.as_str()).collect();
-            let message = format!("the origin `{origin}` has no version {version} of the source package `{package}`");
-            problems.push(Problem::new(package.place, message).hint(format!("it has {}", there.join(", "))));
+    for wanted in &wanted.sources {
+        if let SourceKind::Origin { origin, package, version, .. } = &wanted.source.kind {
+            problems.extend(source(archives, origin, package, version.as_deref())?.err());
         }
     }
     Ok(problems)
+}
+
+/// The source package of a name: of this version, or of the highest; or what is wrong with asking for it.
+pub(crate) fn source(
+    archives: &Archives,
+    origin: &OriginName,
+    package: &Spanned<PackageName>,
+    version: Option<&str>,
+) -> Result<Result<SourceRecord, Problem>, LockError> {
+    let fault = |source| LockError::SourceIndex { origin: origin.clone(), source: Box::new(source) };
+    let (mut records, mut near) = (Vec::new(), Vec::new());
+    if let Some((kind, archive)) = archives.get(origin) {
+        records = archive.sources(package.as_str()).map_err(fault)?;
+        records.sort_by(|a, b| version::compare(*kind, &b.version, &a.version));
+        if records.is_empty() {
+            near = archive.similar_sources(package.as_str()).map_err(fault)?;
+        }
+    }
+    let there: Vec<String> = records.iter().map(|record| record.version.clone()).collect();
+    let found = records.into_iter().find(|record| version.is_none_or(|version| version == record.version));
+    let missing = || {
+        let (message, hint) = match (version, &near[..]) {
+            (Some(version), _) if !there.is_empty() => {
+                let message =
+                    format!("the origin `{origin}` has no version {version} of the source package `{package}`");
+                (message, format!("it has {}", there.join(", ")))
+            }
+            (_, near) => {
+                let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+                let hint = match &near[..] {
+                    [] => "source packages often have another name than the packages built from them".to_owned(),
+                    near => format!("did you mean {}?", near.join(", ")),
+                };
+                (format!("the origin `{origin}` has no source package `{package}`"), hint)
+            }
+        };
+        Problem::new(package.place, message).hint(hint)
+    };
+    Ok(found.ok_or_else(missing))
 }

@@ -5,16 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_model::diagnostic::Diagnostics;
-use kiln_model::lock::{self, Lock};
+use kiln_model::lock::{self, LOCK_FILE, Lock};
 use kiln_model::project::{
     FileKind, Files, IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, ProjectPath, RULES, parse_project_tree,
     wanted_files,
 };
 
 use crate::git::{self, GitError, GitState};
-
-/// The lock's file, beside `kiln.yaml`.
-pub const LOCK_FILE: &str = "kiln.lock";
 
 /// Larger project files are refused unread: nobody writes a recipe of a megabyte.
 const MOST_BYTES: u64 = 1 << 20;

@@ -11,11 +11,11 @@ use kiln_build::graph::GraphError;
 use kiln_fetch::{FetchOptions, Proxies};
 use kiln_model::diagnostic::{Diagnostics, Style};
 use kiln_model::image::Image;
-use kiln_model::lock::{self, Lock};
+use kiln_model::lock::{self, LOCK_FILE, Lock};
 use kiln_model::user_config::UserConfig;
 use kiln_model::{Architecture, Event, Reporter};
 use kiln_plan::locking::{self, LockError, Update, Wanted};
-use kiln_plan::{LOCK_FILE, MirrorWords, Services, Settings, Workspace, WorkspaceError, pins};
+use kiln_plan::{MirrorWords, Services, Settings, Workspace, WorkspaceError, pins};
 
 use crate::cli::{Global, Target};
 use crate::environment::{self, Environment};
@@ -207,7 +207,7 @@ impl Context {
         let lock = parsed.as_ref().map_err(|faults| self.diagnostics(faults))?;
         let stale = Wanted::of(workspace, services).stale(workspace, lock);
         if stale.is_empty() {
-            if let Some(faults) = kiln_plan::hooks::of_nothing(workspace, lock) {
+            if let Some(faults) = kiln_plan::hooks::without_effect(workspace, lock) {
                 return Err(self.diagnostics(&faults));
             }
             return match pins::check(workspace, services, lock, text) {

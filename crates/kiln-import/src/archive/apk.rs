@@ -11,7 +11,6 @@ use super::{
     ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
 };
 use crate::apk::{self, Bound, Config, Dependency, Keys};
-use crate::debian::index::IndexError;
 use crate::solver::{SolveError, SolveRequest};
 
 /// Alpine's.
@@ -22,7 +21,7 @@ impl OpenArchive for apk::Archive {
         self.state.clone()
     }
 
-    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, IndexError> {
+    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, OriginError> {
         let repositories = package.architecture.map(|architecture| self.repositories(architecture));
         let named = repositories.iter().flatten().flat_map(|repository| {
             let records = repository.index.records.iter().filter(|record| record.name == package.name.as_str());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use kiln_archive::Limits;
-use kiln_model::lock::{LockedIndex, LockedOrigin, LockedPackage, PackageKey};
+use kiln_model::lock::{LockedOrigin, LockedPackage, PackageKey};
 use kiln_model::package::Relations;
 use kiln_model::project::{DebOrigin, MaxAge, Origin};
 use kiln_model::{Architecture, ArchiveKind, ObjectSink, OriginName};
@@ -14,7 +14,7 @@ use super::{
     ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
 };
 use crate::deb;
-use crate::debian::archive::{Access, Archive, ArchiveConfig, ArchiveState, IndexPin};
+use crate::debian::archive::{Access, Archive, ArchiveConfig, ArchiveState};
 use crate::debian::date;
 use crate::debian::index::{IndexError, Record, SourceRecord};
 use crate::debian::openpgp::Keyring;
@@ -41,11 +41,7 @@ impl OpenArchive for Opened {
             components: self.settings.components.clone(),
             release: Some(state.release),
             date: date::format(state.date),
-            indexes: state
-                .indexes
-                .iter()
-                .map(|pin| LockedIndex { path: pin.path.clone(), sha256: pin.sha256, size: pin.size })
-                .collect(),
+            indexes: state.indexes.clone(),
         }
     }
 
@@ -74,8 +70,8 @@ impl OpenArchive for Opened {
         Ok(found)
     }
 
-    fn offers(&self, package: &PackageKey, _: &Means<'_>) -> Result<Vec<Offer>, IndexError> {
-        let records = self.archive.named(package.name.as_str())?.into_iter();
+    fn offers(&self, package: &PackageKey, _: &Means<'_>) -> Result<Vec<Offer>, OriginError> {
+        let records = self.archive.named(package.name.as_str()).map_err(SolveError::from)?.into_iter();
         let fits = records.filter(|record| record.architecture.parse().ok() == package.architecture);
         let offer = |record: Record| Offer {
             version: record.version,
@@ -112,7 +108,7 @@ impl ArchiveFormat for Deb {
         let serving = request.locked.filter(|locked| serves(locked, &config));
         let archive = match serving.and_then(|locked| locked.release.map(|release| (locked, release))) {
             Some((locked, release)) => {
-                let state = ArchiveState { release, date: date_of(locked)?, indexes: pins(locked) };
+                let state = ArchiveState { release, date: date_of(locked)?, indexes: locked.indexes.clone() };
                 Archive::open(&config, state, access)?
             }
             None => {
@@ -136,13 +132,9 @@ impl ArchiveFormat for Deb {
         let release = locked.release.filter(|_| serves(locked, &config))?;
         // A date that is none is that of no statement.
         let date = date::parse(&locked.date).unwrap_or_default();
-        let state = Archive::kept_state(&config, release, (date, &pins(locked)), means.folder)?;
+        let state = Archive::kept_state(&config, release, (date, &locked.indexes), means.folder)?;
         let of_state = |path: &str| state.indexes.iter().find(|pin| pin.path == path);
-        let pin = |index: &LockedIndex| match of_state(&index.path) {
-            Some(pin) => LockedIndex { path: pin.path.clone(), sha256: pin.sha256, size: pin.size },
-            None => index.clone(),
-        };
-        let indexes = locked.indexes.iter().map(pin).collect();
+        let indexes = locked.indexes.iter().map(|index| of_state(&index.path).unwrap_or(index).clone()).collect();
         Some(LockedOrigin { release: Some(state.release), date: date::format(state.date), indexes, ..locked.clone() })
     }
 
@@ -227,11 +219,6 @@ fn config(request: &OriginRequest<'_>, settings: &DebOrigin) -> ArchiveConfig {
             MaxAge::For(duration) => ReleaseAge::Seconds(duration.as_secs()),
         }),
     }
-}
-
-fn pins(locked: &LockedOrigin) -> Vec<IndexPin> {
-    let pin = |index: &LockedIndex| IndexPin { path: index.path.clone(), sha256: index.sha256, size: index.size };
-    locked.indexes.iter().map(pin).collect()
 }
 
 /// Has a locked state every index that is wanted?

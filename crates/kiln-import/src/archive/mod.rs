@@ -97,7 +97,7 @@ pub trait OpenArchive: Any {
     ///
     /// # Errors
     /// When the index cannot be read.
-    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, IndexError>;
+    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, OriginError>;
 }
 
 /// What an archive's state says of a package's file.

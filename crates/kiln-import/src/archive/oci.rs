@@ -10,7 +10,6 @@ use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
 use super::{
     ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
 };
-use crate::debian::index::{IndexError, PagesError};
 use crate::oci;
 use crate::solver::{SolveError, SolveRequest};
 
@@ -22,14 +21,10 @@ impl OpenArchive for oci::Archive {
         self.state()
     }
 
-    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, IndexError> {
+    fn offers(&self, package: &PackageKey, means: &Means<'_>) -> Result<Vec<Offer>, OriginError> {
         let name = package.name.as_str();
         let Some(architecture) = package.architecture else { return Ok(Vec::new()) };
-        let image = self.image(name, architecture, means).map_err(|error| {
-            // Who asks has no network: what is not kept cannot be told of.
-            let (path, source) = (means.folder.to_owned(), std::io::Error::other(error));
-            IndexError::Pages(PagesError::Io { action: "read what is kept in", path, source })
-        })?;
+        let image = self.image(name, architecture, means)?;
         let offer = |image: oci::Image| {
             let LockedPackage { version, path, sha256, size, .. } = self.pin(name, &image);
             Offer { version, path, sha256: Some(sha256), size }

@@ -10,7 +10,6 @@ use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
 use super::{
     ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
 };
-use crate::debian::index::IndexError;
 use crate::debian::openpgp::Keyring;
 use crate::rpm::{self, Bound, Config, FoundFiles, Relation, Simple, Solved};
 use crate::solver::{SolveError, SolveRequest};
@@ -23,7 +22,7 @@ impl OpenArchive for rpm::Archive {
         self.state.clone()
     }
 
-    fn offers(&self, package: &PackageKey, _: &Means<'_>) -> Result<Vec<Offer>, IndexError> {
+    fn offers(&self, package: &PackageKey, _: &Means<'_>) -> Result<Vec<Offer>, OriginError> {
         let Some(architecture) = package.architecture else { return Ok(Vec::new()) };
         let repositories = self.repositories(architecture);
         let named = repositories.iter().flat_map(|repository| {

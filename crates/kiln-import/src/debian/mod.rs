@@ -16,7 +16,7 @@ pub mod solver;
 pub use kiln_model::version::deb as version;
 
 pub use crate::mirror::{self, Mirror};
-pub use archive::{Access, Archive, ArchiveConfig, ArchiveError, ArchiveState, IndexPin, PoolFile};
+pub use archive::{Access, Archive, ArchiveConfig, ArchiveError, ArchiveState, PoolFile};
 pub use index::{Index, Record, SourceRecord};
 pub use openpgp::Keyring;
 pub use release::{Checks, MaxAge, ReleaseError, SignedRelease, VerifiedRelease};

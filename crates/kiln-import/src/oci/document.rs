@@ -3,16 +3,13 @@
 //! Which document it is is told by its media type, and by what it holds where it names none. Documents of another type, as
 //! charts, signatures and the first version of Docker's manifests are, are refused by name.
 
+use kiln_fetch::registry::{INDEX_TYPES, MANIFEST_TYPES};
 use kiln_model::{Architecture, Digest};
 use serde::Deserialize;
 
 use super::architecture_name;
 use super::error::ImageError;
 
-const INDEXES: [&str; 2] =
-    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
-const MANIFESTS: [&str; 2] =
-    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 const LAYERS: [&str; 5] = [
@@ -134,13 +131,13 @@ impl Descriptor {
     /// Does it name an index?
     #[must_use]
     pub fn is_index(&self) -> bool {
-        INDEXES.contains(&&*self.media_type)
+        INDEX_TYPES.contains(&&*self.media_type)
     }
 
     /// Does it name an image's manifest?
     #[must_use]
     pub fn is_manifest(&self) -> bool {
-        MANIFESTS.contains(&&*self.media_type)
+        MANIFEST_TYPES.contains(&&*self.media_type)
     }
 
     /// May it be for an architecture? One that names no platform may be for any.
@@ -165,7 +162,7 @@ impl Document {
         }
         match (raw.manifests, raw.config, raw.layers) {
             (Some(manifests), None, None) => {
-                if let Some(of) = raw.media_type.filter(|of| !INDEXES.contains(&&**of)) {
+                if let Some(of) = raw.media_type.filter(|of| !INDEX_TYPES.contains(&&**of)) {
                     return Err(other(&of));
                 }
                 // What an index holds besides images is not looked at.
@@ -173,7 +170,7 @@ impl Document {
                 Ok(Self::Index(list?))
             }
             (None, Some(config), Some(layers)) => {
-                if let Some(of) = raw.media_type.filter(|of| !MANIFESTS.contains(&&**of)) {
+                if let Some(of) = raw.media_type.filter(|of| !MANIFEST_TYPES.contains(&&**of)) {
                     return Err(other(&of));
                 }
                 let config = config.read(what)?;

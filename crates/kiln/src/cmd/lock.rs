@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use kiln_model::PackageRef;
-use kiln_model::lock::{Lock as LockFile, PackageKey};
-use kiln_plan::LOCK_FILE;
+use kiln_model::lock::{LOCK_FILE, Lock as LockFile, PackageKey};
 use kiln_plan::locking::Update;
 
 use crate::cli::Target;

@@ -23,6 +23,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use kiln_archive::compress::{self, Compression};
 use kiln_fetch::{Expect, FetchError, Fetcher, Request, shown};
+use kiln_model::lock::LockedIndex;
 use kiln_model::report::Task;
 use kiln_model::{Architecture, Digest, Event, OriginName, Reporter};
 
@@ -72,17 +73,6 @@ pub struct Access<'a> {
     pub reporter: &'a dyn Reporter,
 }
 
-/// An index that belongs to a state of an archive.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct IndexPin {
-    /// Its path below the suite's folder: `main/binary-amd64/Packages.xz`.
-    pub path: String,
-    /// Its digest.
-    pub sha256: Digest,
-    /// Its size.
-    pub size: u64,
-}
-
 /// A state of an archive: what the lock keeps of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveState {
@@ -91,7 +81,7 @@ pub struct ArchiveState {
     /// Its date, in seconds since 1970; see [`super::date`].
     pub date: u64,
     /// Its indexes, by path.
-    pub indexes: Vec<IndexPin>,
+    pub indexes: Vec<LockedIndex>,
 }
 
 /// An archive whose indexes are open.
@@ -130,7 +120,7 @@ impl Archive {
         let files = wanted(config, &release).map_err(fault)?;
         let access = Access { mirrors: &mirrors, ..access };
         let indexes: Vec<_> =
-            files.iter().map(|f| IndexPin { path: f.path.clone(), sha256: f.sha256, size: f.size }).collect();
+            files.iter().map(|f| LockedIndex { path: f.path.clone(), sha256: f.sha256, size: f.size }).collect();
         let state = ArchiveState { release: release.digest(), date: release.date(), indexes };
         Self::with(config, state, &files, access)
     }
@@ -141,7 +131,7 @@ impl Archive {
     /// When an index is neither kept nor to be had any more.
     pub fn open(config: &ArchiveConfig, state: ArchiveState, access: Access<'_>) -> Result<Self, ArchiveError> {
         check_names(config)?;
-        let file = |pin: &IndexPin| {
+        let file = |pin: &LockedIndex| {
             let (folder, name) = pin.path.rsplit_once('/').unwrap_or(("", &pin.path));
             let ending = name.find('.').map_or("", |at| &name[at..]);
             let compression = Compression::of_suffix(ending).ok_or_else(|| ArchiveError::Name(pin.path.clone()))?;
@@ -179,7 +169,7 @@ impl Archive {
     pub fn kept_state(
         config: &ArchiveConfig,
         release: Digest,
-        (date, indexes): (u64, &[IndexPin]),
+        (date, indexes): (u64, &[LockedIndex]),
         folder: &Path,
     ) -> Option<ArchiveState> {
         if folder.join(kept_release(&release)).exists() {
@@ -244,7 +234,7 @@ fn state_of(config: &ArchiveConfig, release: Digest, folder: &Path) -> Option<Ar
     let bytes = fs::read(folder.join(kept_release(&release))).ok()?;
     let known = SignedRelease::parse(&bytes).ok()?.known(&release).ok()?;
     let files = wanted(config, &known).ok()?;
-    let pin = |file: IndexFile| IndexPin { path: file.path, sha256: file.sha256, size: file.size };
+    let pin = |file: IndexFile| LockedIndex { path: file.path, sha256: file.sha256, size: file.size };
     Some(ArchiveState { release, date: known.date(), indexes: files.into_iter().map(pin).collect() })
 }
 
