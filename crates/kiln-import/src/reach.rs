@@ -8,14 +8,17 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use kiln_fetch::{Expect, FetchError, Request, shown};
+use kiln_fetch::{Expect, FetchError, Job, Request, shown};
 use kiln_model::lock::{LockedIndex, LockedOrigin};
-use kiln_model::{Digest, OriginName};
+use kiln_model::{Digest, ObjectId, OriginName};
 
 use crate::archive::Means;
 use crate::debian::archive::moved_on;
 use crate::debian::date;
 use crate::mirror::Mirror;
+
+/// Packages fetched at once.
+const CONNECTIONS: usize = 6;
 
 /// Why an archive cannot be reached in the state that is wanted.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +178,33 @@ pub(crate) fn pinned(
     let (bytes, _) = fetched.map_err(|source| ReachError::of_locked(origin, &pin.path, source))?;
     keep(means.folder, name, &bytes)?;
     Ok(bytes)
+}
+
+/// Fetches packages that have to be looked at before they are believed. Each that is gets into the store, where building
+/// finds it, and what `note` says of it is kept: a file's name and its text.
+pub(crate) fn checked<E: From<ReachError>>(
+    origin: &OriginName,
+    jobs: &[Job],
+    means: &Means<'_>,
+    check: impl Fn(usize, &Path) -> Result<Digest, E>,
+    note: impl Fn(usize, &Digest) -> (String, String),
+) -> Result<(), E> {
+    let fault = |source| ReachError::Fetch { origin: origin.clone(), source: Box::new(source) };
+    means.fetcher.fetch_all(jobs, CONNECTIONS, means.reporter).map_err(fault)?;
+    for (at, job) in jobs.iter().enumerate() {
+        let checked = check(at, &job.dest);
+        if checked.is_err() {
+            // What is not believed is not gone on from.
+            let _ = fs::remove_file(&job.dest);
+        }
+        let sha256 = checked?;
+        let stored = means.session.import_file(&job.dest, Some(ObjectId(sha256)));
+        stored.map_err(|error| ReachError::folder(&job.dest)(io::Error::other(error)))?;
+        let _ = fs::remove_file(&job.dest);
+        let (name, text) = note(at, &sha256);
+        keep(means.folder, &name, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Keeps a file: whole or not at all.

@@ -14,7 +14,7 @@ use kiln_import::rpm::{Archive, Config, FoundFiles, IndexError, Solved, solve};
 use kiln_import::solver::SolveRequest;
 use kiln_model::diagnostic::{Place, Sources, Spanned};
 use kiln_model::lock::{LockedOrigin, PackageKey};
-use kiln_model::project::{MaxAge, RpmOrigin};
+use kiln_model::project::{MaxAge, RpmOrigin, Signed};
 use kiln_model::{Architecture, Digest, OriginName, Silent};
 use kiln_store::{OpenOptions, Session, Store};
 use testkit::{ArchiveKey, rpm};
@@ -88,6 +88,7 @@ impl World {
                 suite: "42".into(),
                 repositories: vec!["$releasever/$basearch/os".into(), "shared".into()],
                 keyring: Spanned::new("keys".parse().unwrap(), place),
+                signed: Signed::Repository,
                 max_age: MaxAge::Unlimited,
             },
             kept: folder.path().join("kept"),

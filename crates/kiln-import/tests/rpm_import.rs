@@ -57,7 +57,7 @@ static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         assert_eq!(built.len(), 1, "{built:?}");
         fs::read(&built[0]).unwrap()
     };
-    ["w9.gzdio", "w6.xzdio", "w3.zstdio", "w9.bzdio"].map(sample).into()
+    ["w9.gzdio", "w6.xzdio", "w3.zstdio", "w9.bzdio", "w6.lzdio"].map(sample).into()
 });
 
 fn path(text: &str) -> TreePath {
@@ -170,7 +170,7 @@ fn what_is_no_binary_package_is_refused() {
     let raw = || RawRpm::new(&[file("/etc/x", 0)]);
     for (tag, value, part) in [
         (1124, text("drpm"), "`drpm` is not known"),
-        (1125, text("lzma"), "`lzma` is not known"),
+        (1125, text("lz4"), "`lz4` is not known"),
         (1022, text("sparc"), "`sparc` is not known here"),
         (1000, text("a/b"), "cannot be used"),
         (1001, text(""), "missing"),

@@ -91,6 +91,60 @@ pub fn sign(folder: &Path, key: &ArchiveKey) {
     fs::write(folder.join("repodata/repomd.xml.asc"), key.sign_detached(&statement)).unwrap();
 }
 
+/// A key of `gpg`, that packages and statements are signed with by the real tools.
+pub struct Packager {
+    home: PathBuf,
+}
+
+impl Packager {
+    /// A new key of this kind, such as `rsa3072`, in a folder that is not there yet.
+    ///
+    /// # Panics
+    /// When `gpg` cannot make it.
+    #[must_use]
+    pub fn new(kind: &str, home: PathBuf) -> Self {
+        fs::create_dir_all(&home).unwrap();
+        fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let packager = Self { home };
+        packager.gpg(&["--quick-generate-key", "Packager <packager@example.org>", kind, "sign", "never"]);
+        packager
+    }
+
+    /// Runs `gpg` with this key.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn gpg(&self, arguments: &[&str]) -> String {
+        let common = ["--batch", "--quiet", "--yes", "--passphrase", "", "--pinentry-mode", "loopback"];
+        tool(Command::new("gpg").env("GNUPGHOME", &self.home).args(common).args(arguments))
+    }
+
+    /// The public half, armored.
+    ///
+    /// # Panics
+    /// When `gpg` does not give it.
+    #[must_use]
+    pub fn public(&self) -> String {
+        self.gpg(&["--armor", "--export"])
+    }
+
+    /// Signs packages, each in its place.
+    ///
+    /// # Panics
+    /// When `rpmsign` cannot.
+    pub fn sign(&self, packages: &[PathBuf]) {
+        let mut command = Command::new("rpmsign");
+        command.env("GNUPGHOME", &self.home).args(["--define", "_gpg_name packager@example.org"]);
+        tool(command.args(["--define", "__gpg /usr/bin/gpg", "--addsign"]).args(packages));
+    }
+}
+
+impl Drop for Packager {
+    fn drop(&mut self) {
+        let _ = Command::new("gpgconf").env("GNUPGHOME", &self.home).args(["--kill", "all"]).status();
+    }
+}
+
 /// A value of a header.
 #[derive(Debug, Clone)]
 pub enum Value {

@@ -35,7 +35,7 @@ enum Inner<W: Write> {
 /// An encoder on one thread.
 ///
 /// # Errors
-/// When it cannot be set up, or `kind` is one that is only read (bzip2).
+/// When it cannot be set up, or `kind` is one that is only read (bzip2, lzma).
 pub fn encoder<W: Write>(kind: Compression, writer: W, level: Level) -> io::Result<Encoder<W>> {
     Ok(Encoder(match kind {
         Compression::None => Inner::None(writer),
@@ -46,8 +46,8 @@ pub fn encoder<W: Write>(kind: Compression, writer: W, level: Level) -> io::Resu
         }
         Compression::Xz => Inner::Xz(liblzma::write::XzEncoder::new(writer, level.or(6, 0..=9).unsigned_abs())),
         Compression::Zstd => Inner::Zstd(zstd_encoder(writer, level)?),
-        Compression::Bzip2 => {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "bzip2 is read but not written"));
+        Compression::Bzip2 | Compression::Lzma => {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{kind} is read but not written")));
         }
     }))
 }

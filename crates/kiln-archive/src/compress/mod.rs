@@ -29,6 +29,8 @@ pub enum Compression {
     Zstd,
     /// bzip2.
     Bzip2,
+    /// What LZMA's files were before `.xz`: `.lzma`. It has no magic number, so it is never detected.
+    Lzma,
 }
 
 impl Compression {
@@ -44,6 +46,7 @@ impl Compression {
             Self::Xz => "xz",
             Self::Zstd => "zstd",
             Self::Bzip2 => "bzip2",
+            Self::Lzma => "lzma",
         }
     }
 
@@ -114,6 +117,10 @@ pub fn decoder_bounded<'a>(
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered)),
         Compression::Xz => {
             let stream = Stream::new_stream_decoder(memory, CONCATENATED)?;
+            Box::new(Xz { decoder: liblzma::bufread::XzDecoder::new_stream(buffered, stream), memory })
+        }
+        Compression::Lzma => {
+            let stream = Stream::new_lzma_decoder(memory)?;
             Box::new(Xz { decoder: liblzma::bufread::XzDecoder::new_stream(buffered, stream), memory })
         }
         Compression::Zstd => {

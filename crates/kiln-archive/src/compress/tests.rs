@@ -52,6 +52,27 @@ fn what_is_packed_is_detected_and_unpacked() {
     assert!(encoder(Compression::Bzip2, Vec::new(), Level::Default).is_err());
 }
 
+fn lzma(bytes: &[u8]) -> Vec<u8> {
+    let options = liblzma::stream::LzmaOptions::new_preset(6).unwrap();
+    let stream = Stream::new_lzma_encoder(&options).unwrap();
+    let mut out = Vec::new();
+    liblzma::read::XzEncoder::new_stream(bytes, stream).read_to_end(&mut out).unwrap();
+    out
+}
+
+#[test]
+fn what_lzma_packed_is_unpacked_and_nothing_that_is_damaged() {
+    let bytes = noise(300_000);
+    let packed = lzma(&bytes);
+    assert_eq!(unpack(Compression::Lzma, &packed).unwrap(), bytes);
+    unpack(Compression::Lzma, &packed[..packed.len() / 2]).unwrap_err();
+    unpack(Compression::Lzma, b"nothing of the kind").unwrap_err();
+    let little = decoder_bounded(Compression::Lzma, &*packed, 1 << 16);
+    let refused = little.and_then(|mut decoder| decoder.read_to_end(&mut Vec::new())).unwrap_err();
+    assert!(refused.to_string().contains("memory"), "{refused}");
+    assert!(encoder(Compression::Lzma, Vec::new(), Level::Default).is_err());
+}
+
 #[test]
 fn sniffing_loses_nothing() {
     for text in ["", "ab", "a longer text than any magic number"] {

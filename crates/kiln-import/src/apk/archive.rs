@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use kiln_fetch::{Expect, Job, Request};
 use kiln_model::lock::{LockedIndex, LockedOrigin};
 use kiln_model::project::ApkOrigin;
-use kiln_model::{Architecture, ArchiveKind, Digest, ObjectId, OriginName};
+use kiln_model::{Architecture, ArchiveKind, Digest, OriginName};
 
 use super::architecture_name;
 use super::envelope;
@@ -29,9 +29,6 @@ use crate::reach::{self, ReachError, newest};
 
 /// No index is longer, packed.
 const INDEX_LIMIT: u64 = 256 << 20;
-
-/// Packages fetched at once.
-const CONNECTIONS: usize = 6;
 
 /// Which archive.
 #[derive(Debug, Clone, Copy)]
@@ -197,21 +194,9 @@ impl Archive {
                 jobs.push((package, Job { request, dest: download(package, means) }));
             }
         }
-        let list: Vec<Job> = jobs.iter().map(|(_, job)| job.clone()).collect();
-        let fetch = |source| ReachError::Fetch { origin: self.origin.clone(), source: Box::new(source) };
-        means.fetcher.fetch_all(&list, CONNECTIONS, means.reporter).map_err(fetch)?;
-        for (package, job) in &jobs {
-            let checked = self.check(package, &job.dest);
-            if checked.is_err() {
-                // What is not believed is not gone on from.
-                let _ = fs::remove_file(&job.dest);
-            }
-            let sha256 = checked?;
-            let stored = means.session.import_file(&job.dest, Some(ObjectId(sha256)));
-            stored.map_err(|error| ReachError::folder(&job.dest)(std::io::Error::other(error)))?;
-            let _ = fs::remove_file(&job.dest);
-            reach::keep(means.folder, &pin_name(package), sha256.to_hex().as_bytes())?;
-        }
+        let (packages, jobs): (Vec<_>, Vec<Job>) = jobs.into_iter().unzip();
+        let note = |at: usize, sha256: &Digest| (pin_name(packages[at]), sha256.to_hex());
+        reach::checked(&self.origin, &jobs, means, |at, file| self.check(packages[at], file), note)?;
         let gone = |package: &Selected<'_>| {
             let place = means.folder.join(pin_name(package));
             IndexError::from(ReachError::folder(&place)(std::io::ErrorKind::NotFound.into()))

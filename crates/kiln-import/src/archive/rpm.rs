@@ -3,14 +3,13 @@
 use kiln_archive::Limits;
 use kiln_model::lock::{LockedOrigin, LockedPackage, PackageKey};
 use kiln_model::package::Relations;
-use kiln_model::project::{Origin, RpmOrigin};
+use kiln_model::project::{Origin, RpmOrigin, Signed};
 use kiln_model::{Architecture, ArchiveKind, ObjectSink, OriginName};
 
 use super::relations::{Provided, RelationSyntax, SyntaxError, Term, Wish};
 use super::{
     ArchiveFormat, ImportError, Imported, Means, Offer, OpenArchive, OriginError, OriginRequest, PackageFile, of_type,
 };
-use crate::debian::openpgp::Keyring;
 use crate::rpm::{self, Bound, Config, FoundFiles, Relation, Simple, Solved};
 use crate::solver::{SolveError, SolveRequest};
 
@@ -57,17 +56,20 @@ impl ArchiveFormat for Rpm {
     fn open(&self, request: &OriginRequest<'_>, means: &Means<'_>) -> Result<Box<dyn OpenArchive>, OriginError> {
         let settings = settings(request);
         let config = Config { origin: request.name, settings, architectures: request.architectures };
-        if let Some(locked) = request.locked.filter(|locked| rpm::Archive::serves(&config, locked)) {
-            return Ok(Box::new(rpm::Archive::open(&config, locked, request.mirrors, means)?));
-        }
-        let path = request.project.join(settings.keyring.value.as_str());
-        let keyring =
-            std::fs::read(&path).map_err(|source| rpm::IndexError::ReadKeyring { path: path.clone(), source })?;
-        let keyring = Keyring::parse(&path.display().to_string(), &keyring)?;
-        let same = |o: &&LockedOrigin| o.suite == settings.suite && o.components == settings.repositories;
-        let floor = request.floor.filter(same);
-        let archive = rpm::Archive::update(&config, &keyring, request.mirrors, means, (request.now, floor))?;
-        Ok(Box::new(archive))
+        let keyring = request.project.join(settings.keyring.value.as_str());
+        let archive = match request.locked.filter(|locked| rpm::Archive::serves(&config, locked)) {
+            Some(locked) => rpm::Archive::open(&config, locked, request.mirrors, means)?,
+            None => {
+                let same = |o: &&LockedOrigin| o.suite == settings.suite && o.components == settings.repositories;
+                let (keys, _) = rpm::read_keyring(&keyring)?;
+                let now = (request.now, request.floor.filter(same));
+                rpm::Archive::update(&config, &keys, request.mirrors, means, now)?
+            }
+        };
+        Ok(Box::new(match settings.signed {
+            Signed::Repository => archive,
+            Signed::Packages => archive.with_signed_packages(keyring, request.now),
+        }))
     }
 
     fn kept_state(
@@ -115,7 +117,12 @@ impl ArchiveFormat for Rpm {
         loop {
             // Each time it asks for files that it did not ask for before, so it ends.
             let wants = match rpm::solve(&repositories, requests, architecture, &found)? {
-                Solved::Packages(list) => return list.iter().map(|package| locked(package, architecture)).collect(),
+                Solved::Packages(list) => {
+                    for (_, archive) in &archives {
+                        archive.check_packages(&list, means)?;
+                    }
+                    return list.iter().map(|package| locked(package, architecture)).collect();
+                }
                 Solved::Wants(wants) => wants,
             };
             for (_, archive) in &archives {

@@ -5,7 +5,7 @@
 //! the present, not by the time the signature claims, is what keeps a stolen old key from back-dating.
 //! One good signature is enough: archives sign with several keys so that old and new keyrings both work.
 
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 
 use pgp::armor::Dearmor;
 use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
@@ -164,6 +164,19 @@ pub fn verify_detached(
     check(&signatures(armored)?, signed, keyrings, now)
 }
 
+/// The same for a signature that is not armored.
+///
+/// # Errors
+/// When no signature counts.
+pub fn verify_binary(
+    signed: &[u8],
+    signature: &[u8],
+    keyrings: &[Keyring],
+    now: u64,
+) -> Result<String, SignatureError> {
+    check(&packets(signature)?, signed, keyrings, now)
+}
+
 fn check(signatures: &[Signature], signed: &[u8], keyrings: &[Keyring], now: u64) -> Result<String, SignatureError> {
     let mut refused = None;
     let mut issuers = Vec::new();
@@ -199,9 +212,13 @@ fn signatures(armored: &str) -> Result<Vec<Signature>, SignatureError> {
     let unreadable = |error: pgp::errors::Error| SignatureError::Unreadable(error.to_string());
     let mut dearmor = Dearmor::new(BufReader::new(armored.as_bytes()));
     dearmor.read_header().map_err(unreadable)?;
+    packets(BufReader::new(dearmor))
+}
+
+fn packets(reader: impl BufRead) -> Result<Vec<Signature>, SignatureError> {
     let mut signatures = Vec::new();
-    for packet in PacketParser::new(BufReader::new(dearmor)).take(MOST_SIGNATURES) {
-        match packet.map_err(unreadable)? {
+    for packet in PacketParser::new(reader).take(MOST_SIGNATURES) {
+        match packet.map_err(|error| SignatureError::Unreadable(error.to_string()))? {
             Packet::Signature(signature) => signatures.push(signature),
             _ => return Err(SignatureError::Unreadable("it has something other than signatures in it".to_owned())),
         }

@@ -5,22 +5,24 @@
 //! ```text
 //! SHA256.repomd         a statement that was believed, named by its digest
 //! SHA256.rpm-index      an index as its repository has it, named by its digest
-//! SHA256.rpm-download   an index while it is fetched
+//! SHA256.rpm-download   an index or a package while it is fetched
+//! SHA256.rpm-signed     the digest of the keyring that the package of this digest was believed by
 //! ```
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use kiln_fetch::{Expect, Request};
+use kiln_fetch::{Expect, Job, Request};
 use kiln_model::lock::{LockedIndex, LockedOrigin};
-use kiln_model::project::{MaxAge, RpmOrigin};
+use kiln_model::project::{MaxAge, RpmOrigin, Signed};
 use kiln_model::{Architecture, ArchiveKind, Digest, OriginName};
 
 use super::architecture_name;
 use super::error::IndexError;
 use super::index::{self, Index};
 use super::repomd::{self, DataFile, Statement};
+use super::signed::check as check_signature;
 use super::solver::{FoundFiles, Repository, Selected};
 use crate::archive::Means;
 use crate::debian::date;
@@ -64,6 +66,8 @@ pub struct Archive {
     origin: OriginName,
     mirrors: Vec<Mirror>,
     repositories: Vec<Opened>,
+    /// Where packages are what is signed: the keyring's file, and what time it is.
+    signed_packages: Option<(PathBuf, u64)>,
 }
 
 /// The repositories that the project asks for, by their folders below the mirror's, and for which architectures.
@@ -153,7 +157,7 @@ impl Archive {
             repositories.push(Opened { folder, architectures, statement, index });
         }
         let (origin, mirrors) = (config.origin.clone(), mirrors.to_vec());
-        Ok(Self { state: state(config, date, indexes), origin, mirrors, repositories })
+        Ok(Self { state: state(config, date, indexes), origin, mirrors, repositories, signed_packages: None })
     }
 
     /// Opens the state that is locked. What is kept is not fetched again.
@@ -185,7 +189,7 @@ impl Archive {
         }
         let date = newest(repositories.iter().map(|repository| repository.statement.date));
         let (origin, mirrors) = (config.origin.clone(), mirrors.to_vec());
-        Ok(Self { state: state(config, date, indexes), origin, mirrors, repositories })
+        Ok(Self { state: state(config, date, indexes), origin, mirrors, repositories, signed_packages: None })
     }
 
     /// What the statements of a locked state say, where they are kept.
@@ -225,6 +229,49 @@ impl Archive {
         fits.map(shown).collect()
     }
 
+    /// The same where packages have to be signed each, by a key of this keyring, in seconds since 1970.
+    #[must_use]
+    pub fn with_signed_packages(mut self, keyring: PathBuf, now: u64) -> Self {
+        self.signed_packages = Some((keyring, now));
+        self
+    }
+
+    /// Where packages are what is signed, fetches those that were not believed before, and checks them.
+    ///
+    /// # Errors
+    /// When one cannot be had, is not signed by a key of the keyring, or is not what the index says.
+    pub fn check_packages(&self, selected: &[Selected<'_>], means: &Means<'_>) -> Result<(), IndexError> {
+        let Some((path, now)) = &self.signed_packages else { return Ok(()) };
+        let (keyring, digest) = read_keyring(path)?;
+        let (mut packages, mut jobs) = (Vec::new(), Vec::new());
+        for package in selected.iter().filter(|package| *package.origin == self.origin) {
+            let record = package.record;
+            let sha256 = record.sha256.ok_or_else(|| IndexError::Digest(record.name.clone()))?;
+            if fs::read_to_string(means.folder.join(signed_name(&sha256))).is_ok_and(|by| by == digest.to_hex()) {
+                continue;
+            }
+            let path = path_of(package);
+            let request = Request {
+                urls: self.mirrors.iter().map(|mirror| mirror.below(&path)).collect(),
+                expect: Expect::Digest { sha256, size: Some(record.size) },
+                subject: format!("{} {}", record.name, record.version),
+            };
+            jobs.push(Job { request, dest: means.folder.join(format!("{}.rpm-download", sha256.to_hex())) });
+            packages.push((record, sha256));
+        }
+        let check = |at: usize, file: &Path| {
+            let (record, sha256) = packages[at];
+            let opened = File::open(file).map_err(ReachError::folder(file))?;
+            check_signature(opened, record, &keyring, *now).map_err(|source| IndexError::Package {
+                origin: self.origin.clone(),
+                package: format!("{} {}", record.name, record.version),
+                source: Box::new(source),
+            })?;
+            Ok::<_, IndexError>(sha256)
+        };
+        reach::checked(&self.origin, &jobs, means, check, |_, sha256| (signed_name(sha256), digest.to_hex()))
+    }
+
     /// Looks in the lists of all files of the repositories for an architecture, and notes who has these.
     ///
     /// # Errors
@@ -254,6 +301,19 @@ impl Archive {
 #[must_use]
 pub fn path_of(package: &Selected<'_>) -> String {
     below(package.folder, &package.record.path)
+}
+
+/// The keys of a file, and its digest.
+///
+/// # Errors
+/// When it cannot be read, or has no key in it.
+pub(crate) fn read_keyring(path: &Path) -> Result<(Keyring, Digest), IndexError> {
+    let bytes = fs::read(path).map_err(|source| IndexError::ReadKeyring { path: path.to_owned(), source })?;
+    Ok((Keyring::parse(&path.display().to_string(), &bytes)?, Digest::of(&bytes)))
+}
+
+fn signed_name(sha256: &Digest) -> String {
+    format!("{}.rpm-signed", sha256.to_hex())
 }
 
 fn kept_statement(sha256: &Digest) -> String {
@@ -321,15 +381,18 @@ fn first_believed(
             expect: Expect::AtMost(limit),
             subject: format!("{} {path}", config.origin),
         };
-        let fetched = means.fetcher.fetch_bytes(&request, means.reporter);
-        fetched
-            .map(|(bytes, _)| bytes)
-            .map_err(|source| ReachError::Fetch { origin: config.origin.clone(), source: Box::new(source) })
+        means.fetcher.fetch_bytes(&request, means.reporter).map(|(bytes, _)| bytes)
     };
+    let fault = |source| ReachError::Fetch { origin: config.origin.clone(), source: Box::new(source) };
     let believed = |mirror: &Mirror| {
-        let bytes = get(mirror, &path, repomd::LIMIT)?;
-        let signature = get(mirror, &format!("{path}.asc"), SIGNATURE_LIMIT)?;
-        verify_detached(&bytes, &signature, std::slice::from_ref(keyring), now)?;
+        let bytes = get(mirror, &path, repomd::LIMIT).map_err(fault)?;
+        if config.settings.signed == Signed::Repository {
+            let signature = get(mirror, &format!("{path}.asc"), SIGNATURE_LIMIT).map_err(|source| match source {
+                source if source.is_gone() => IndexError::Unsigned { path: path.clone(), source: Box::new(source) },
+                source => fault(source).into(),
+            })?;
+            verify_detached(&bytes, &signature, std::slice::from_ref(keyring), now)?;
+        }
         let statement = Statement::parse(&bytes)?;
         check_age(&statement, config.settings.max_age, now)?;
         Ok::<_, IndexError>((bytes, statement))

@@ -4,9 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use kiln_archive::ReadError;
-use kiln_model::ObjectError;
+use kiln_fetch::FetchError;
 use kiln_model::name::NameError;
 use kiln_model::path::PathError;
+use kiln_model::{ObjectError, OriginName};
 
 use super::relation::RelationError;
 use crate::debian::openpgp::{KeyringError, SignatureError};
@@ -51,6 +52,15 @@ pub enum RpmError {
     /// Its files cannot be read.
     #[error("the package's files cannot be used: {0}")]
     Files(String, #[source] Option<ReadError>),
+    /// Nobody signed its header.
+    #[error("nobody signed the package")]
+    Unsigned,
+    /// The signature of its header does not count.
+    #[error("the package is not believed")]
+    Signature(#[from] SignatureError),
+    /// It is not the one that the index says.
+    #[error("what was signed is another package than the index says: {0}")]
+    Another(String),
     /// An object cannot be written.
     #[error("cannot store `{what}`")]
     Object {
@@ -74,6 +84,9 @@ impl RpmError {
             Self::Read { .. } | Self::Files(_, Some(_)) => {
                 Some("the file was damaged or altered on the way: try another mirror".into())
             }
+            Self::Signature(error) => error.hint(),
+            Self::Unsigned => Some("a repository of which nobody signed statement nor packages cannot be used".into()),
+            Self::Another(_) => Some("the mirror is damaged or gives what it should not: try another one".into()),
             Self::Feature(_) => Some("it was made for a newer package manager: take another version of it".into()),
             Self::Structure(_)
             | Self::Field { .. }
@@ -137,6 +150,26 @@ pub enum IndexError {
         /// What is wrong.
         why: String,
     },
+    /// Nobody signed the statement.
+    #[error("`{path}` has no signature beside it, `{path}.asc`")]
+    Unsigned {
+        /// The statement.
+        path: String,
+        /// What the server said.
+        #[source]
+        source: Box<FetchError>,
+    },
+    /// A package is not one that a key of the project signed.
+    #[error("`{package}` of the origin `{origin}` is not believed")]
+    Package {
+        /// The origin.
+        origin: OriginName,
+        /// The package.
+        package: String,
+        /// Why.
+        #[source]
+        source: Box<RpmError>,
+    },
     /// A package that is needed is named by a digest that does not hold.
     #[error("the index names `{0}` by something other than its SHA-256")]
     Digest(String),
@@ -157,6 +190,11 @@ impl IndexError {
             Self::Age { old: false, .. } => Some("check this machine's clock".to_owned()),
             Self::Read { .. } => Some("the repository is damaged or of a newer format: try another mirror".to_owned()),
             Self::Digest(_) => Some("its repository has to be made with SHA-256, as `createrepo_c` does".to_owned()),
+            Self::Unsigned { .. } => Some(
+                "if only its packages are signed, say so: `signed: packages`; then each of them is checked as it is locked"
+                    .to_owned(),
+            ),
+            Self::Package { source, .. } => source.hint(),
             Self::ReadKeyring { .. } => None,
         }
     }

@@ -173,6 +173,7 @@ pub(super) fn compression(header: &Header) -> Result<Compression, RpmError> {
         Some("xz") => Ok(Compression::Xz),
         Some("zstd") => Ok(Compression::Zstd),
         Some("bzip2") => Ok(Compression::Bzip2),
+        Some("lzma") => Ok(Compression::Lzma),
         Some("none" | "identity" | "") => Ok(Compression::None),
         Some(other) => Err(tag::PAYLOAD_COMPRESSOR.fault(format!("`{other}` is not known"))),
     }

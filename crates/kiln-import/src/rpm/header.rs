@@ -160,6 +160,15 @@ impl Header {
         Ok(bytes.chunks(width).map(number).collect())
     }
 
+    /// The bytes of a tag that are neither text nor numbers; none where it is missing.
+    ///
+    /// # Errors
+    /// When they are something else.
+    pub fn blob(&self, tag: Tag) -> Result<Option<&[u8]>, RpmError> {
+        let entry = self.entry(tag, |kind| kind == Kind::Number(1))?;
+        Ok(entry.map(|entry| &self.store[entry.offset..entry.offset + entry.count]))
+    }
+
     /// The texts of a tag as bytes; none where it is missing.
     ///
     /// # Errors
@@ -257,7 +266,7 @@ mod tests {
             if let Ok(header) = read(&header(&entries, &bytes)) {
                 for number in 1000..1010 {
                     let tag = Tag::new(number, "any");
-                    let _ = (header.numbers(tag), header.texts(tag), header.bytes(tag));
+                    let _ = (header.numbers(tag), header.texts(tag), header.bytes(tag), header.blob(tag));
                 }
             }
         }

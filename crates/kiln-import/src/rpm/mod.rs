@@ -15,6 +15,7 @@ mod relation;
 mod repomd;
 mod rich;
 mod scripts;
+mod signed;
 mod solver;
 mod sysusers;
 mod tag;
@@ -30,12 +31,14 @@ use kiln_model::{Architecture, ArchiveKind, Dir, Facts, ObjectSink, OriginName, 
 
 use tag::Tag;
 
+pub(crate) use archive::read_keyring;
 pub use archive::{Archive, Config, path_of};
 pub use error::{IndexError, RpmError};
 pub use header::Header;
 pub use index::{Index, Record};
 pub use relation::{Bound, Relation, RelationError, Simple};
 pub use repomd::{DataFile, Statement};
+pub use signed::check as check_signature;
 pub use solver::{FoundFiles, Repository, Selected, Solved, solve, unknown};
 
 /// RPM's name of an architecture, which is `$basearch` too.
@@ -64,7 +67,7 @@ const EQUAL: u64 = 1 << 3;
 const MISSING_IS_FINE: u64 = 1 << 19;
 
 /// What is asked of the package manager, and is done here.
-const FEATURES: [&str; 16] = [
+const FEATURES: [&str; 17] = [
     "BuiltinLuaScripts",
     "CaretInVersions",
     "CompressedFileNames",
@@ -75,6 +78,7 @@ const FEATURES: [&str; 16] = [
     "PartialHardlinkSets",
     "PayloadFilesHavePrefix",
     "PayloadIsBzip2",
+    "PayloadIsLzma",
     "PayloadIsXz",
     "PayloadIsZstd",
     "RichDependencies",
@@ -130,27 +134,34 @@ pub fn import(reader: impl Read + Send, objects: &dyn ObjectSink, limits: &Limit
     let (tree, mut facts) = files::read(&list, files::compression(&header)?, &mut rest, objects, limits)?;
     io::copy(&mut rest, &mut io::sink()).map_err(|error| RpmError::Read { part: "payload", source: error.into() })?;
     sysusers::declare(&relations.provides, &tree, &mut facts)?;
-    let required =
-        |tag: Tag| header.text(tag)?.filter(|text| !text.is_empty()).ok_or_else(|| tag.fault("it is missing"));
-    let (version, release) = (required(tag::VERSION)?, required(tag::RELEASE)?);
-    let version = match header.numbers(tag::EPOCH)?.first() {
-        None | Some(0) => format!("{version}-{release}"),
-        Some(epoch) => format!("{epoch}:{version}-{release}"),
-    };
+    let version = version_of(&header)?;
     if version.bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Err(tag::VERSION.fault(format!("`{}` is no version", version.escape_debug())));
     }
     let configuration = list.iter().filter(|file| file.is_configuration() && !file.is_ghost());
     Ok(RpmPackage {
-        name: required(tag::NAME)?.to_owned(),
+        name: required(&header, tag::NAME)?.to_owned(),
         version,
-        architecture: architecture_of(required(tag::ARCHITECTURE)?)?,
+        architecture: architecture_of(required(&header, tag::ARCHITECTURE)?)?,
         source: header.text(tag::SOURCE)?.and_then(source_of),
         relations,
         conffiles: configuration.map(|file| crate::payload::below_usr(&file.path).to_string()).collect(),
         tree,
         facts,
         hooks,
+    })
+}
+
+fn required(header: &Header, tag: Tag) -> Result<&str, RpmError> {
+    header.text(tag)?.filter(|text| !text.is_empty()).ok_or_else(|| tag.fault("it is missing"))
+}
+
+/// `[epoch:]version-release`; an epoch of 0 is left out.
+fn version_of(header: &Header) -> Result<String, RpmError> {
+    let (version, release) = (required(header, tag::VERSION)?, required(header, tag::RELEASE)?);
+    Ok(match header.numbers(tag::EPOCH)?.first() {
+        None | Some(0) => format!("{version}-{release}"),
+        Some(epoch) => format!("{epoch}:{version}-{release}"),
     })
 }
 

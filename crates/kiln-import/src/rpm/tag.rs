@@ -32,6 +32,8 @@ macro_rules! tags {
 }
 
 tags! {
+    SIGNATURE_OTHER 267 "Dsaheader"
+    SIGNATURE_RSA 268 "Rsaheader"
     NAME 1000 "Name"
     VERSION 1001 "Version"
     RELEASE 1002 "Release"
@@ -57,6 +59,8 @@ tags! {
     FILE_DIGEST_ALGORITHM 5011 "Filedigestalgo"
     PAYLOAD_FORMAT 1124 "Payloadformat"
     PAYLOAD_COMPRESSOR 1125 "Payloadcompressor"
+    PAYLOAD_DIGEST 5092 "Payloaddigest"
+    PAYLOAD_DIGEST_ALGORITHM 5093 "Payloaddigestalgo"
     PROVIDE_NAMES 1047 "Providename"
     PROVIDE_FLAGS 1112 "Provideflags"
     PROVIDE_VERSIONS 1113 "Provideversion"

@@ -15,7 +15,8 @@ use schemars::JsonSchema;
 pub use check::{FileKind, Files};
 pub use load::{IMAGES, LoadedProject, PACKAGES, PROJECT_FILE, RULES, parse_project_tree, wanted_files};
 pub use origin::{
-    ApkOrigin, DebOrigin, ImagePlace, IndexSignatures, MaxAge, MaxAgeError, OciOrigin, Origin, RpmOrigin,
+    ApkOrigin, DebOrigin, ImagePlace, IndexSignatures, MaxAge, MaxAgeError, OciOrigin, Origin, RpmOrigin, Signed,
+    SignedError,
 };
 pub use path::ProjectPath;
 pub use wanted::{Requests, Variant, WantedSource, WantedTarget};

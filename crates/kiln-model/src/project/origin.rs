@@ -86,12 +86,43 @@ pub struct RpmOrigin {
     pub suite: String,
     /// The repositories: folders below the mirror's that hold `repodata`, with `$releasever` and `$basearch`.
     pub repositories: Vec<String>,
-    /// A keyring of the project that each repository's `repomd.xml` has to be signed by.
+    /// A keyring of the project that has to have signed what `signed` says.
     pub keyring: Spanned<ProjectPath>,
+    /// What is signed: each repository's `repomd.xml`, if nothing is said, or the packages alone.
+    #[schemars(with = "Option<Signed>")]
+    pub signed: Signed,
     /// How old the repositories may be, since their indexes name no end of their validity.
     #[schemars(rename = "max-age", with = "String")]
     pub max_age: MaxAge,
 }
+
+/// What of a repository of `.rpm` packages somebody signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum Signed {
+    /// `repomd.xml`, which names everything else by digest.
+    #[default]
+    Repository,
+    /// Each package by itself, and `repomd.xml` not.
+    Packages,
+}
+
+impl std::str::FromStr for Signed {
+    type Err = SignedError;
+
+    fn from_str(text: &str) -> Result<Self, SignedError> {
+        match text {
+            "repository" => Ok(Self::Repository),
+            "packages" => Ok(Self::Packages),
+            _ => Err(SignedError(text.chars().take(40).collect())),
+        }
+    }
+}
+
+/// A text that does not say what is signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is nothing that is signed: there are `repository` and `packages`")]
+pub struct SignedError(String);
 
 /// Where images are.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
@@ -323,6 +354,7 @@ fn rpm(reader: &Reader<'_>, name: &str, fields: &mut Fields<'_, '_, '_>) -> Opti
     let (distribution, suite) = (fields.take("distribution"), fields.require("suite"));
     let (repositories, keyring) = (fields.require("repositories"), fields.require("keyring"));
     let max_age = fields.require("max-age").and_then(|node| reader.parse::<MaxAge>(node)).map(|age| age.value);
+    let signed = fields.take("signed").and_then(|node| reader.parse::<Signed>(node)).map(|said| said.value);
     let distribution = match distribution {
         Some(node) => word(reader, node),
         None => Some(name.to_owned()),
@@ -338,7 +370,8 @@ fn rpm(reader: &Reader<'_>, name: &str, fields: &mut Fields<'_, '_, '_>) -> Opti
     });
     let keyring = keyring.and_then(|node| reader.parse::<ProjectPath>(node));
     let (distribution, suite, repositories) = (distribution?, suite?, repositories?);
-    Some(Origin::Rpm(RpmOrigin { distribution, suite, repositories, keyring: keyring?, max_age: max_age? }))
+    let (signed, keyring, max_age) = (signed.unwrap_or_default(), keyring?, max_age?);
+    Some(Origin::Rpm(RpmOrigin { distribution, suite, repositories, keyring, signed, max_age }))
 }
 
 /// The folder of a repository. Of what `dnf` knows as variables, the two that differ from one project to the next.

@@ -298,19 +298,42 @@ fn an_image_has_what_rpm_itself_installs_path_by_path() {
 fn a_repository_that_gpg_signed_is_believed() {
     let world = World::new();
     let project = project(&world, "fedora:base");
-    let home = world.path("gpg");
-    fs::create_dir(&home).unwrap();
-    crate::world::set_mode(&home, 0o700);
-    let gpg = |arguments: &[&str]| {
-        let common = ["--batch", "--quiet", "--yes", "--passphrase", "", "--pinentry-mode", "loopback"];
-        tool(Command::new("gpg").env("GNUPGHOME", &home).args(common).args(arguments))
-    };
-    gpg(&["--quick-generate-key", "Archive <archive@example.org>", "rsa3072", "sign", "never"]);
-    project.write("keys/archive.asc", gpg(&["--armor", "--export"]));
+    let packager = rpm::Packager::new("rsa3072", world.path("gpg"));
+    project.write("keys/archive.asc", packager.public());
     let statement = repository(&world).join("repodata/repomd.xml");
-    gpg(&["--armor", "--detach-sign", statement.to_str().unwrap()]);
-    tool(Command::new("gpgconf").env("GNUPGHOME", &home).args(["--kill", "all"]));
+    packager.gpg(&["--armor", "--detach-sign", statement.to_str().unwrap()]);
     kiln(&project, &["lock"]).done();
+}
+
+#[test]
+fn a_repository_of_signed_packages_is_usable_where_the_project_says_so() {
+    let world = World::new();
+    let project = project(&world, "fedora:base, fedora:busybox");
+    let folder = repository(&world);
+    fs::remove_file(folder.join("repodata/repomd.xml.asc")).unwrap();
+    kiln(&project, &["lock"]).failed(1, &["repomd.xml.asc", "`signed: packages`"]);
+    project.edit("kiln.yaml", "max-age: unlimited", "max-age: unlimited, signed: nothing");
+    kiln(&project, &["lock"]).failed(2, &["kiln.yaml:4", "`nothing` is nothing that is signed"]);
+    project.edit("kiln.yaml", "signed: nothing", "signed: packages");
+    kiln(&project, &["lock"]).failed(1, &["`base 1.0-1` of the origin `fedora` is not believed", "nobody signed"]);
+    assert!(!project.folder.join("kiln.lock").exists());
+
+    let packager = rpm::Packager::new("rsa3072", world.path("gpg"));
+    let packages = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    packager.sign(&packages.filter(|path| path.is_file()).collect::<Vec<_>>());
+    tool(Command::new("createrepo_c").arg("--quiet").arg(&folder));
+    kiln(&project, &["lock"]).failed(1, &["no key of", "made its signature"]);
+    project.write("keys/archive.asc", packager.public());
+    kiln(&project, &["lock"]).done();
+    project.commit();
+    // What was believed once is not fetched again, neither to lock nor to build.
+    fs::remove_dir_all(world.path("rpms")).unwrap();
+    assert_eq!(kiln(&project, &["lock"]).done().stdout, "");
+    let seen = kiln(&project, &["run", "web", "--", "/bin/sh", "-c", "echo believed"]).done();
+    assert_eq!(seen.stdout, "believed\n");
+    // By another keyring it has to be looked at again.
+    project.write("keys/archive.asc", &*KEY);
+    kiln(&project, &["lock"]).failed(1, &["base"]);
 }
 
 #[test]
