@@ -4,6 +4,7 @@
 //! built by Kiln ([`project`]). What the first adds to the second, or changes in it, is what hooks do for an image; the third
 //! is to be equal to the first there. [`compare`] does that, [`table`] says what is left out and why, [`report`] tells.
 
+mod account;
 mod compare;
 mod hooked;
 mod keystore;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Outcome, cargo, output, root, run as run_command};
+use account::Account;
 use listing::{Builder, Listing, Names};
 use packages::Packages;
 use project::Project;
@@ -177,14 +179,16 @@ fn closure(table: &Table, kiln: &Path, cache: &Path, name: &str, targets: &[Stri
     hooked::check(&status.unwrap_or_default(), &locked)?;
     let without = read(table, &built.tar)?;
     let comparison = compare::compare(table, &with, &packages.tree, &without);
-    let report = Report { name, table, comparison: &comparison, packages: &packages, accepted: &built.accepted };
+    let account = Account::parse(&project.audit()?)?;
+    let accepted = &built.accepted;
+    let report = Report { name, table, comparison: &comparison, packages: &packages, accepted, account: &account };
     let names: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
     let mut text = String::new();
     let _ = writeln!(text, "## {}\n", title(name));
     let _ = writeln!(text, "{} packages: the essential ones, and with no recommended ones", locked.len());
     let _ = writeln!(text, "{}.\n", names.into_iter().collect::<Vec<_>>().join(" "));
     let _ = write!(text, "{}\n{}\n", report.summary(), report.not_understood());
-    let _ = write!(text, "### Every path that is not equal\n\n{}", report.differences());
+    let _ = write!(text, "### Every path that is not equal\n\n{}{}", report.differences(), report.said());
     Ok(Told { text, lines: report.lines() })
 }
 

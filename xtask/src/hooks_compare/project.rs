@@ -111,6 +111,11 @@ impl<'a> Project<'a> {
         }
     }
 
+    /// What `kiln audit` says of its hooks.
+    pub fn audit(&self) -> Outcome<String> {
+        output(self.command("audit").arg("--json"))
+    }
+
     /// Commits what is new, if anything is.
     fn commit(&self) -> Outcome {
         let changes = output(Command::new("git").arg("-C").arg(&self.folder).args(["status", "--porcelain"]))?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::account::{Account, Named};
 use super::compare::{Compared, Comparison, Result};
 use super::packages::Packages;
 use super::table::Table;
@@ -19,6 +20,8 @@ pub struct Report<'a> {
     pub packages: &'a Packages,
     /// Those whose hooks Kiln does not understand.
     pub accepted: &'a BTreeSet<String>,
+    /// What `kiln audit` says.
+    pub account: &'a Account,
 }
 
 /// How many paths came out each way.
@@ -139,6 +142,44 @@ impl Report<'_> {
             }
             text.push('\n');
         }
+        text
+    }
+
+    /// What `kiln audit` says of the paths that are not equal. Those with a cause of the table are not asked about: it is
+    /// no hook that is missing there.
+    pub fn said(&self) -> String {
+        let (mut explained, mut by_path, mut first_boot) = (0, 0, 0);
+        let mut by_package: BTreeMap<String, usize> = BTreeMap::new();
+        let mut silent = Vec::new();
+        for path in self.unequal() {
+            if self.table.cause(&path.path, path.node.target()).is_some() {
+                explained += 1;
+                continue;
+            }
+            match self.account.named(&path.path, self.author(path)) {
+                Some(Named::Path(_)) => by_path += 1,
+                Some(Named::FirstBoot) => first_boot += 1,
+                Some(Named::Package(name)) => *by_package.entry(name).or_default() += 1,
+                None => silent.push(format!("`{}`", path.path)),
+            }
+        }
+        let packages: Vec<String> = by_package.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let mut text = "### What `kiln audit` says of them\n\n".to_owned();
+        let _ = writeln!(text, "- {explained} have a cause above that is no hook's.");
+        let _ = writeln!(text, "- {by_path} are named by path, with the line that is not followed.");
+        let _ = writeln!(
+            text,
+            "- {} are of packages of which it names lines that are not followed: {}.",
+            by_package.values().sum::<usize>(),
+            if packages.is_empty() { "none".to_owned() } else { packages.join(", ") }
+        );
+        let _ = writeln!(text, "- {first_boot} are named as work of a machine's first boot.");
+        let _ = writeln!(
+            text,
+            "- {} are not named: {}.\n",
+            silent.len(),
+            if silent.is_empty() { "nothing is wrong in silence".to_owned() } else { silent.join(", ") }
+        );
         text
     }
 
