@@ -61,7 +61,8 @@ const CLOSURES: [Closure; 4] = [
     },
     Closure {
         name: "fourth",
-        title: "A fourth closure, that nothing was made for: it was only measured",
+        title: "A fourth closure, chosen before any of its hooks was looked at, and measured once; that two builds of it \
+                were refused had shown that half-followed hooks may name accounts that nothing declares",
         targets: include_str!("fourth.txt"),
     },
 ];
