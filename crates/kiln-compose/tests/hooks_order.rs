@@ -156,7 +156,7 @@ fn nothing_follows_from_the_order_in_which_packages_are_listed() {
         package(&objects, "a", "b", &[], JOINS),
         package(&objects, "b", "c", &[("/etc/b/", "")], "mkdir /etc/b/made"),
         package(&objects, "c", "", &[("/etc/b/c", "x")], GROUP),
-        package(&objects, "e", "b", &[], "chmod -R g-r /etc/b"),
+        package(&objects, "e", "b", &[], "chmod -R 750 /etc/b"),
     ];
     let first = composed(&request(members.clone()), &objects).tree.id();
     let reversed = composed(&request(members.into_iter().rev().collect()), &objects).tree.id();
