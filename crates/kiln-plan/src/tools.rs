@@ -120,14 +120,22 @@ impl Tools<'_> {
         let jobs = NonZeroUsize::MIN;
         let scratch = self.place.work.scratch().map_err(failed(request, WorkError::hint))?;
         let folders = Folders::make_empty(scratch.path()).map_err(failed(request, |_| None))?;
-        let root = folders.beside("root");
-        lay_out(&request.root, self.session, &root, jobs).map_err(failed(request, LayOutError::hint))?;
+        // The root is read only, so its files are the store's own; what is written to is a copy.
+        let root = self.session.put_tree(&request.root).map_err(failed(request, kiln_store::WriteError::hint))?;
+        let checkout = self.session.checkout(root).map_err(failed(request, kiln_store::CheckoutError::hint))?;
+        let (empty, mut writable) = (Dir::default(), Vec::new());
+        for (index, place) in request.writable.iter().enumerate() {
+            let name = format!("writable-{index}");
+            let tree = request.root.dir(place).unwrap_or(&empty);
+            lay_out(tree, self.session, &folders.beside(&name), jobs).map_err(failed(request, LayOutError::hint))?;
+            writable.push((place.to_string(), name));
+        }
         let log = self.session.log_writer(key).map_err(failed(request, kiln_store::FileError::hint))?;
         let mut log = Log::new(log, &self.place.cancel);
         for command in &request.commands {
-            let mut sandbox = Sandbox::new(&root, folders.clone(), command.clone());
+            let mut sandbox = Sandbox::new(checkout.path(), folders.clone(), command.clone());
             sandbox.environment = request.environment.clone();
-            sandbox.writable = request.writable.iter().map(ToString::to_string).collect();
+            sandbox.writable.clone_from(&writable);
             sandbox.alias = request.account.map(str::to_owned);
             sandbox.limits = Limits { time: TIME, ..Limits::default() };
             log.heading(&shown(command)).map_err(failed(request, |_| None))?;
@@ -136,7 +144,7 @@ impl Tools<'_> {
                 return Err(self.refused(request, key, command, &finished));
             }
         }
-        self.collect(request, &root, &folders.out())
+        self.collect(request, &folders, &writable)
     }
 
     fn refused(
@@ -161,18 +169,23 @@ impl Tools<'_> {
     }
 
     /// What the commands wrote.
-    fn collect(&self, request: &ToolRequest, root: &Path, out: &Path) -> Result<Dir, ToolError> {
+    fn collect(
+        &self,
+        request: &ToolRequest,
+        folders: &Folders,
+        writable: &[(String, String)],
+    ) -> Result<Dir, ToolError> {
         let jobs = NonZeroUsize::MIN;
         let read = |folder: &Path| {
             let read =
                 ingest(folder, self.session, jobs, Whose::Kiln(&[])).map_err(failed(request, IngestError::hint))?;
             Ok::<Dir, ToolError>(read.tree)
         };
-        let mut tree = read(out)?;
+        let mut tree = read(&folders.out())?;
         let mut changes = BTreeMap::new();
         let empty = Dir::default();
-        for place in &request.writable {
-            let after = read(&root.join(place.as_str()))?;
+        for (place, (_, name)) in request.writable.iter().zip(writable) {
+            let after = read(&folders.beside(name))?;
             let before = request.root.dir(place).unwrap_or(&empty);
             for (path, entry) in difference(before, &after) {
                 let path = format!("{}{path}", place.as_str()).parse::<TreePath>();

@@ -84,10 +84,9 @@ pub struct Sandbox {
     pub directory: String,
     /// How much it may take.
     pub limits: Limits,
-    /// Folders of `root` itself that it may write to, as it sees them. They must be there, without a link on the way, and
-    /// `root` must be a folder beside `build` and `out`, the caller's own: whatever else it shares files with would change
-    /// too.
-    pub writable: Vec<String>,
+    /// Folders beside `build` and `out` that are shown over folders of `root`, to be written to: where, as the command sees
+    /// it, and the name of the folder. The place must be in `root`, without a link on the way.
+    pub writable: Vec<(String, String)>,
     /// Another name that the user and its group have, for a program that looks for an account of its own.
     pub alias: Option<String>,
     /// The time that everything built has.
@@ -265,11 +264,11 @@ impl Sandbox {
         resolved.folders = Folders::at(folder(self.folders.room())?);
         folder(&self.folders.build())?;
         folder(&self.folders.out())?;
-        for place in &self.writable {
+        for (place, name) in &self.writable {
             let path = Path::new(place.strip_prefix('/').unwrap_or(place));
             let found = folder(&resolved.root.join(path))?;
-            let beside = resolved.root.parent() == resolved.folders.out().parent();
-            if !beside || !world::is_free_place(place) || found != resolved.root.join(path) {
+            folder(&self.folders.beside(name))?;
+            if !world::is_free_place(place) || found != resolved.root.join(path) {
                 return Err(SandboxError::Place(place.clone()));
             }
         }

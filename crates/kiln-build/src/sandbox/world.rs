@@ -65,10 +65,9 @@ pub(super) fn plan(sandbox: &Sandbox, terminal: bool, memory_is_controlled: bool
         plan.bind(from, to);
         plan.protect(to, NO_SET_USER_ID | NO_DEVICES);
     }
-    let root = sandbox.root.file_name().unwrap_or_default().to_string_lossy();
-    for place in &sandbox.writable {
+    for (place, name) in &sandbox.writable {
         let to = format!("/new{place}");
-        plan.bind(format!("/world/{root}{place}"), &to);
+        plan.bind(format!("/world/{name}"), &to);
         plan.protect(to, NO_SET_USER_ID | NO_DEVICES);
     }
     plan.detach("/host");
