@@ -5,6 +5,7 @@
 //! some of these tools write down. Here every path has the one time stamp. What comes of a run is kept as the result of
 //! an action, so a tool runs again only when something of its projection changes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -19,7 +20,7 @@ use kiln_build::work::{Log, WorkError, Workplace};
 use kiln_compose::finalizer::tool::difference;
 use kiln_compose::{ToolError, ToolRequest, ToolRunner};
 use kiln_model::report::Task;
-use kiln_model::{ActionKey, Architecture, Dir, Reporter, TreePath};
+use kiln_model::{ActionKey, Architecture, Dir, Entry, Reporter, TreePath};
 use kiln_store::{ActionResult, Session};
 
 /// The tree of a tool's result.
@@ -199,12 +200,20 @@ impl Tools<'_> {
     }
 }
 
+/// How much there is to read in a tree.
+fn bytes_in(tree: &Dir) -> u64 {
+    let size = |entry: &Entry| if let Entry::File(file) = entry { file.size } else { 0 };
+    tree.walk().map(|(_, entry)| size(entry)).sum()
+}
+
 impl ToolRunner for Tools<'_> {
     fn run(&self, requests: &[ToolRequest]) -> Vec<Result<Arc<Dir>, ToolError>> {
         let keys: Vec<ActionKey> = requests.iter().map(ToolRequest::key).collect();
         let mut answers: Vec<Option<Result<Arc<Dir>, ToolError>>> =
             requests.iter().zip(&keys).map(|(request, key)| self.known(request, key).transpose()).collect();
-        let missing: Vec<usize> = (0..requests.len()).filter(|index| answers[*index].is_none()).collect();
+        let mut missing: Vec<usize> = (0..requests.len()).filter(|index| answers[*index].is_none()).collect();
+        // Who reads the most first, so that no long one is left for the end.
+        missing.sort_by_cached_key(|index| Reverse(bytes_in(&requests[*index].root)));
         let (next, made) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             while let Some(index) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
