@@ -1,20 +1,23 @@
 //! What the scripts of packages come to in this image, by `kiln-hooks`.
 //!
 //! A script is read against the packages of the image as they were unpacked, before any hook: what another package's hook
-//! would have made is not there, so no order of packages has a say. Two things are: the skeleton that `base-files` declares,
-//! since every hook may count on it; and, for who asks for accounts or goes through a folder, what the hooks of those
-//! packages made that it depends on ([`earlier`]).
+//! would have made is not there, so no order of packages has a say. Two things are: the [`skeleton`] that the hooks of
+//! Essential packages make, since every hook may count on it, and may even change a file of it; and, for who asks for
+//! accounts or goes through a folder, what the hooks of those packages made that it depends on ([`earlier`]).
 
 mod earlier;
+mod skeleton;
 mod undeclared;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kiln_hooks::{Earlier, Place, Reading, Scriptlet, Scripts, Seen, Unfollowed, World};
+use kiln_model::facts::FileContent;
 use kiln_model::{Architecture, ArchiveKind, Dir, Entry, Facts, HooksWord, ObjectError, ObjectSource, TreePath};
 
 use self::earlier::Order;
+use self::skeleton::Skeleton;
 use self::undeclared::Declared;
 use crate::hooks;
 use crate::owner::{Owner, OwnerId};
@@ -26,9 +29,6 @@ use crate::work::Work;
 
 /// Larger scripts and files are not read.
 const LIMIT: u64 = 256 * 1024;
-
-/// The package whose hook makes what every other may count on.
-const SKELETON: &str = "base-files";
 
 /// The same request, with what stands for the hooks of its members. None when there is nothing to read.
 ///
@@ -63,31 +63,50 @@ pub(crate) fn read(request: &Request, source: &dyn ObjectSource) -> Result<Optio
         questions: &questions,
     };
     let mut with = request.clone();
-    let skeleton = with.members.iter().position(|member| member.record.name.as_str() == SKELETON);
-    if let Some(skeleton) = skeleton {
-        read_member(&image, request, &mut with.members[skeleton])?;
+    // The first counts on nothing, others that are Essential on the first alone, the rest on all of these.
+    let (first, essential) = skeleton::makers(&with.members);
+    if let Some(first) = first {
+        read_member(&image, request, &mut with.members[first])?;
     }
-    let declared = skeleton.map(|skeleton| with.members[skeleton].facts.clone());
-    image.skeleton = declared.as_ref();
+    let of_first = Skeleton::of(&with.members, first);
+    let mut asked: BTreeMap<usize, BTreeSet<TreePath>> = BTreeMap::new();
+    for index in &essential {
+        read_member(&Image { skeleton: Some(&of_first), ..image }, request, &mut with.members[*index])?;
+        asked.entry(*index).or_default().extend(of_first.take_asked());
+    }
+    let all = Skeleton::of(&with.members, first.into_iter().chain(essential.iter().copied()));
+    let skeleton_of = |index: usize| match first {
+        Some(first) if index == first => None,
+        _ if essential.contains(&index) => Some(&of_first),
+        _ => Some(&all),
+    };
     for (index, member) in with.members.iter_mut().enumerate() {
-        if Some(index) != skeleton {
-            read_member(&image, request, member)?;
+        if Some(index) != first && !essential.contains(&index) {
+            read_member(&Image { skeleton: Some(&all), ..image }, request, member)?;
+            asked.entry(index).or_default().extend(all.take_asked());
         }
     }
     // Those that ask for what others made before are read once more, now that it is known.
     let order = Order::of(&request.members);
     let brings = brought(&with.members, source)?;
-    let asking: Vec<usize> = (0..with.members.len()).filter(|at| with.members[*at].reading.asks_earlier).collect();
-    let mut again = Vec::with_capacity(asking.len());
-    for at in asking {
-        let earlier = order.earlier(at, &brings);
-        if earlier != Earlier::default() {
-            let mut member = request.members[at].clone();
-            read_member(&Image { earlier: Some(&earlier), ..image }, request, &mut member)?;
-            again.push((at, member));
-        }
+    let asking = (0..with.members.len()).filter(|at| with.members[*at].reading.asks_earlier);
+    let earlier =
+        asking.map(|at| (at, order.earlier(at, &brings))).filter(|(_, earlier)| *earlier != Earlier::default());
+    let earlier: BTreeMap<usize, Earlier> = earlier.collect();
+    let read_anew = |index: usize, skeleton: Option<&Skeleton>| {
+        let mut member = request.members[index].clone();
+        read_member(&Image { earlier: earlier.get(&index), skeleton, ..image }, request, &mut member)?;
+        Ok(member)
+    };
+    for index in earlier.keys().copied() {
+        let skeleton = skeleton_of(index);
+        with.members[index] = read_anew(index, skeleton)?;
+        asked.entry(index).or_default().extend(skeleton.map(Skeleton::take_asked).unwrap_or_default());
     }
-    again.into_iter().for_each(|(at, member)| with.members[at] = member);
+    skeleton::change(&mut with.members, &all, &asked, &|index, changed| {
+        read_anew(index, skeleton_of(index).map(changed).as_ref())
+    })?;
+    image.skeleton = Some(&all);
     let tables = ["/etc/passwd", "/etc/group"].map(|path| image.read(&TreePath::from_absolute(path).ok()?));
     let declared = Declared::of(request, &brought(&with.members, source)?, tables);
     with.members.iter_mut().for_each(|member| declared.leave_out_others(member));
@@ -252,7 +271,7 @@ struct Image<'a> {
     members: &'a [Member],
     answers: &'a BTreeMap<&'a str, &'a str>,
     architecture: Architecture,
-    skeleton: Option<&'a Facts>,
+    skeleton: Option<&'a Skeleton>,
     earlier: Option<&'a Earlier>,
     /// The default answers of all questions, once somebody asks for another package's.
     questions: &'a std::cell::OnceCell<BTreeMap<String, String>>,
@@ -285,15 +304,11 @@ impl Image<'_> {
     }
 
     fn declared(&self, path: &TreePath) -> Option<Seen> {
-        let skeleton = self.skeleton?;
-        let below = |declared: &TreePath| declared.starts_with(path);
-        if let Some(target) = skeleton.links.get(path) {
-            return Some(Seen::Link(target.clone()));
-        }
-        if skeleton.files.contains_key(path) {
-            return Some(Seen::File { executable: false, size: 1 });
-        }
-        skeleton.directories.keys().any(below).then_some(Seen::Directory)
+        let size = |from: &TreePath| match self.at(from, true) {
+            Some(Entry::File(file)) => file.size,
+            _ => 1,
+        };
+        self.skeleton?.seen(path, size)
     }
 }
 
@@ -334,8 +349,17 @@ impl World for Image<'_> {
             Some(Entry::File(file)) if file.size <= LIMIT => {
                 String::from_utf8(self.source.read(&file.object).ok()?).ok()
             }
-            _ => None,
+            Some(_) => None,
+            None => match self.skeleton?.content(path)? {
+                FileContent::Content(text) => Some(text),
+                FileContent::Copy(from) if self.at(&from, true).is_some() => self.read(&from),
+                FileContent::Copy(_) => None,
+            },
         }
+    }
+
+    fn may_change(&self, path: &TreePath) -> bool {
+        self.at(path, false).is_none() && self.skeleton.is_some_and(|skeleton| skeleton.has_file(path))
     }
 
     fn package(&self, name: &str) -> Option<String> {
@@ -395,6 +419,10 @@ impl World for Before<'_> {
 
     fn read(&self, path: &TreePath) -> Option<String> {
         if self.is_own_alone(path) { None } else { self.image.read(path) }
+    }
+
+    fn may_change(&self, path: &TreePath) -> bool {
+        !self.is_own_alone(path) && self.image.may_change(path)
     }
 
     fn package(&self, name: &str) -> Option<String> {

@@ -162,3 +162,77 @@ fn nothing_follows_from_the_order_in_which_packages_are_listed() {
     let reversed = composed(&request(members.into_iter().rev().collect()), &objects).tree.id();
     assert_eq!(first, reversed);
 }
+
+/// The hooks that debhelper writes for a package that brings a name service: `nss` beside what stands in the file.
+fn name_service(objects: &MemoryObjects, name: &str, service: &str, script: &str) -> Member {
+    let marker = "${DPKG_ROOT}/etc/names.conf.nss.${DPKG_MAINTSCRIPT_PACKAGE}-will-install";
+    let postinst = format!(
+        "if [ \"$1\" = configure ] && [ -f \"{marker}\" ] && [ -e \"${{DPKG_ROOT}}/etc/names.conf\" ] ; then\n\
+         if ! grep -q -E -e '^hosts:[^#]*\\s({service})(\\s|#|$)' \"${{DPKG_ROOT}}/etc/names.conf\" ; then\n\
+         sed -E -i \"${{DPKG_ROOT}}/etc/names.conf\" {script}\nfi\nrm \"{marker}\"\nfi"
+    );
+    let preinst = format!("#!/bin/sh\nset -e\nif [ \"$1\" = install ]; then\ntouch \"{marker}\"\nfi\n");
+    hook(package(objects, name, "", &[], &postinst), objects, "preinst", &preinst)
+}
+
+/// An Essential package whose hook makes the file.
+fn names(objects: &MemoryObjects) -> Member {
+    let copies = "[ -f /etc/names.conf ] || cp -p /usr/share/c/names.conf /etc/names.conf";
+    let files = [("/usr/share/c/names.conf", "# names\npasswd: files\nhosts: files dns # all\n")];
+    let mut names = package(objects, "c-bin", "", &files, copies);
+    names.record.listing = vec![("Essential".to_owned(), "yes".to_owned())];
+    names
+}
+
+const FIRST: &str = r"-e '/^hosts:\s[^#]*$/ s/(\s)(files(\s+\[[^]]+\])?)(\s|$)/\1\2 own /' -e '/^hosts:\s.*#/ s/(\s)(files(\s+\[[^]]+\])?)(\s|#)/\1\2 own \3/' -e 's/ $//'";
+const LAST: &str = "-e '/^passwd:\\s[^#]*$/ s/$/ far/' -e '/^passwd:\\s.*#/ s/#/ far #/'";
+const AT_THE_END: &str = "-e '/^passwd:\\s[^#]*$/ s/$/ other/'";
+
+#[test]
+fn a_file_that_the_hook_of_an_essential_package_makes_may_be_changed_by_that_of_another() {
+    let objects = MemoryObjects::default();
+    let members = vec![name_service(&objects, "own", "own", FIRST), names(&objects)];
+    let composition = composed(&request(members), &objects);
+    let wanted = "# names\npasswd: files\nhosts: files own dns # all\n";
+    assert_eq!(fixture::text(&composition, &objects, "/etc/names.conf"), wanted);
+    assert!(composition.tree.get(&path("/etc/names.conf.nss.own-will-install")).is_none(), "it is taken back");
+}
+
+#[test]
+fn several_hooks_change_one_file_where_their_order_does_not_matter() {
+    let objects = MemoryObjects::default();
+    let members = || {
+        vec![name_service(&objects, "own", "own", FIRST), names(&objects), name_service(&objects, "far", "far", LAST)]
+    };
+    let composition = composed(&request(members()), &objects);
+    let wanted = "# names\npasswd: files far\nhosts: files own dns # all\n";
+    assert_eq!(fixture::text(&composition, &objects, "/etc/names.conf"), wanted);
+    let reversed = composed(&request(members().into_iter().rev().collect()), &objects);
+    assert_eq!(reversed.tree.id(), composition.tree.id());
+}
+
+#[test]
+fn hooks_that_change_one_file_in_ways_that_depend_on_their_order_are_told() {
+    let objects = MemoryObjects::default();
+    let members =
+        vec![name_service(&objects, "far", "far", LAST), names(&objects), name_service(&objects, "o", "o", AT_THE_END)];
+    let mut request = request(members);
+    let (error, _) = refused(&request, &objects);
+    for part in ["debian:far", "debian:o", "depends on their order what is in it"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    for name in ["debian:far", "debian:o"] {
+        request.hooks.insert(name.parse().unwrap(), accepted("nobody is far"));
+    }
+    let text = fixture::text(&composed(&request, &objects), &objects, "/etc/names.conf");
+    assert_eq!(text, "# names\npasswd: files\nhosts: files dns # all\n", "as its maker has it");
+}
+
+#[test]
+fn what_a_hook_reads_that_another_changes_is_told_where_it_matters() {
+    let objects = MemoryObjects::default();
+    let reads = "if grep -q own /etc/names.conf; then mkdir /srv/own; else mkdir /srv/without; fi";
+    let members =
+        vec![name_service(&objects, "own", "own", FIRST), names(&objects), package(&objects, "r", "", &[], reads)];
+    assert!(refused(&request(members), &objects).0.contains("depends on their order what is in it"));
+}

@@ -57,6 +57,13 @@ pub trait World {
     /// The text of a file; none when there is none, or it is too large or no text.
     fn read(&self, path: &TreePath) -> Option<String>;
 
+    /// Is what is at a path no package's, but made by a hook that every other may count on? Hooks may change such a file:
+    /// what they make of it is a fact of theirs, and whoever puts several of them together has to see that they agree.
+    fn may_change(&self, path: &TreePath) -> bool {
+        let _ = path;
+        false
+    }
+
     /// The version of a package that is in the image.
     fn package(&self, name: &str) -> Option<String>;
 

@@ -369,7 +369,11 @@ pub(super) fn mv(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let target = below(evaluator, to, from, options.has(&["-T"]));
     let target = place(evaluator, &target)?;
     copy(evaluator, &target, made)?;
-    evaluator.take_away(&[path]);
+    let is_of_other = evaluator.world.entry(&path, false).is_some();
+    evaluator.take_away(std::slice::from_ref(&path));
+    if is_of_other {
+        evaluator.state.effects.removed.insert(path);
+    }
     Done::quietly()
 }
 

@@ -163,7 +163,8 @@ impl Evaluator<'_> {
                 }
                 return self.unfollowed(format!("what it writes to `{path}` is not known: {why}").into());
             }
-            if !self.state.effects.made.contains_key(&at) && self.world.entry(&at, true).is_some() {
+            let is_there = !self.state.effects.made.contains_key(&at) && self.world.entry(&at, true).is_some();
+            if is_there && !self.world.may_change(&at) {
                 return self.unfollowed(format!("it changes `{path}`, which a package ships").into());
             }
         }
