@@ -113,7 +113,8 @@ impl<'a> Asked<'a> {
     fn expressions(&self) -> Result<Vec<regex::Regex>, String> {
         let grammar = match self.flags.chars().find(|flag| "FEP".contains(*flag)) {
             Some('F') => Grammar::Fixed,
-            Some('E' | 'P') => Grammar::Extended,
+            Some('E') => Grammar::Extended,
+            Some('P') => Grammar::Perl,
             _ => Grammar::Basic,
         };
         let mut expressions = Vec::new();

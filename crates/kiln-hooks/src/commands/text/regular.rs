@@ -11,44 +11,76 @@ pub(super) enum Grammar {
     Basic,
     /// Operators stand alone.
     Extended,
+    /// As Perl has it, and `regex`, which refuses what it has not.
+    Perl,
 }
+
+/// What [`compile`] refuses: it stands for what `regex` has not, and for what POSIX leaves open.
+const NOT_FOLLOWED: &str = "(?=)";
 
 /// The same expression for [`compile`].
 pub(super) fn translate(pattern: &str, grammar: Grammar) -> String {
-    if grammar == Grammar::Fixed {
-        return regex::escape(pattern);
+    match grammar {
+        Grammar::Fixed => return regex::escape(pattern),
+        Grammar::Perl => return pattern.to_owned(),
+        Grammar::Basic | Grammar::Extended => {}
     }
+    let basic = grammar == Grammar::Basic;
     let mut out = String::new();
     let characters: Vec<char> = pattern.chars().collect();
     let mut index = 0;
+    // Is nothing before this, in the expression or the group or the alternative? And if so, an anchor?
+    let (mut begins, mut anchored) = (true, false);
     while let Some(c) = characters.get(index).copied() {
         index += 1;
+        let first = begins;
+        (begins, anchored) = (false, std::mem::take(&mut anchored) && first);
         match c {
             '[' => index = bracket(&characters, index, &mut out),
             '\\' => {
                 let Some(next) = characters.get(index).copied() else { break };
                 index += 1;
                 match next {
-                    '(' | ')' | '{' | '}' | '|' | '+' | '?' if grammar == Grammar::Basic => out.push(next),
-                    '<' | '>' | 'b' => out.push_str("\\b"),
-                    's' | 'S' | 'w' | 'W' | 'd' => out.extend(['\\', next]),
+                    '(' | ')' | '{' | '}' | '|' | '+' | '?' if basic => {
+                        out.push(next);
+                        begins = matches!(next, '(' | '|');
+                    }
+                    '<' => out.push_str("\\b{start}"),
+                    '>' => out.push_str("\\b{end}"),
+                    '`' => out.push_str("\\A"),
+                    '\'' => out.push_str("\\z"),
+                    'b' | 'B' | 's' | 'S' | 'w' | 'W' => out.extend(['\\', next]),
                     'n' => out.push('\n'),
                     't' => out.push('\t'),
-                    // A reference to a group: `regex` has none, and refuses this.
-                    '1'..='9' => out.push_str("(?=)"),
+                    // References to groups among others.
+                    other if other.is_ascii_alphanumeric() => out.push_str(NOT_FOLLOWED),
                     other => out.push_str(&regex::escape(&other.to_string())),
                 }
             }
-            '(' | ')' | '{' | '}' | '|' | '+' | '?' if grammar == Grammar::Basic => out.extend(['\\', c]),
-            '*' if out.is_empty() || out == "^" => out.push_str("\\*"),
-            '^' if !out.is_empty() && grammar == Grammar::Basic && !out.ends_with('(') && !out.ends_with('|') => {
-                out.push_str("\\^");
+            '(' | ')' | '{' | '}' | '|' | '+' | '?' if basic => out.extend(['\\', c]),
+            '(' | '|' => {
+                out.push(c);
+                begins = true;
             }
+            '*' if first && basic => out.push_str("\\*"),
+            '*' | '+' | '?' | '{' if first => out.push_str(NOT_FOLLOWED),
+            // In a basic expression an anchor is one only where it can hold; elsewhere it is itself.
+            '^' if first && !anchored => {
+                out.push(c);
+                (begins, anchored) = (true, true);
+            }
+            '^' if basic => out.push_str("\\^"),
+            '$' if basic && !ends(&characters[index..]) => out.push_str("\\$"),
             '#' | '&' | '~' | '/' | '-' => out.push_str(&regex::escape(&c.to_string())),
             other => out.push(other),
         }
     }
     out
+}
+
+/// Is what comes next the end of a basic expression, of a group in it, or of an alternative?
+fn ends(rest: &[char]) -> bool {
+    matches!(rest, [] | ['\\', ')' | '|', ..])
 }
 
 /// A bracket expression, in which a backslash is itself.
@@ -92,6 +124,46 @@ mod tests {
     use super::*;
 
     #[test]
+    fn anchors_of_basic_expressions_are_themselves_where_they_cannot_hold() {
+        for (pattern, text, holds) in [
+            ("a$b", "a$b", true),
+            ("$a", "$a", true),
+            ("x$*y", "x$$y", true),
+            ("a$\\|b", "xa", true),
+            ("a$\\|b", "a$", false),
+            ("\\(a$\\)", "ab", false),
+            ("a$)", "a$)", true),
+            ("a$", "a$b", false),
+            ("a^b", "a^b", true),
+            ("\\(^a\\)", "ba", false),
+            ("b\\|^a", "ca", false),
+            ("(^a", "(^a", true),
+            ("(^a", "(a", false),
+            ("^^a", "^a", true),
+            ("^*a", "*a", true),
+            ("^*a", "a", false),
+            ("\\(*a\\)", "(a", false),
+            ("^$", "", true),
+        ] {
+            let expression = compile(&translate(pattern, Grammar::Basic), false).unwrap();
+            assert_eq!(expression.is_match(text), holds, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn anchors_of_extended_expressions_are_anchors_everywhere() {
+        for (pattern, text, holds) in
+            [("a$b", "a$b", false), ("a^b", "a^b", false), ("(a$|^b)", "ca", true), ("x|^y", "ay", false)]
+        {
+            let expression = compile(&translate(pattern, Grammar::Extended), false).unwrap();
+            assert_eq!(expression.is_match(text), holds, "{pattern} {text}");
+        }
+        for open in ["*a", "(+a)", "a|?b", "^*a", "\\da"] {
+            assert!(compile(&translate(open, Grammar::Extended), false).is_none(), "{open}");
+        }
+    }
+
+    #[test]
     fn posix_expressions_keep_their_meaning() {
         for (pattern, grammar, text, holds) in [
             ("a+", Grammar::Basic, "a+", true),
@@ -103,6 +175,9 @@ mod tests {
             ("a.b", Grammar::Fixed, "axb", false),
             ("[\\]", Grammar::Basic, "\\", true),
             ("*a", Grammar::Basic, "*a", true),
+            ("\\<b\\>", Grammar::Basic, "a b", true),
+            ("a\\>", Grammar::Basic, "ab", false),
+            ("^\\d+$", Grammar::Perl, "42", true),
         ] {
             let expression = compile(&translate(pattern, grammar), false).unwrap();
             assert_eq!(expression.is_match(text), holds, "{pattern} {text}");
