@@ -16,9 +16,13 @@ enum Action {
     Substitute {
         from: Regex,
         to: String,
+        /// The first match that is replaced, from 1; all after it too with `all`.
+        first: usize,
         all: bool,
         prints: bool,
     },
+    /// Puts characters in the place of others.
+    Characters(BTreeMap<char, char>),
     Delete,
     Print,
     Quit,
@@ -53,7 +57,7 @@ const MOST_STEPS: usize = 10_000;
 /// What a script makes of a text; none when something in it is not understood.
 pub(super) fn run(script: &str, grammar: Grammar, quiet: bool, text: &str) -> Option<String> {
     let mut commands = parse(script, grammar)?;
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.split_terminator('\n').collect();
     let mut out = String::new();
     for (index, line) in lines.iter().enumerate() {
         let mut line = (*line).to_owned();
@@ -95,9 +99,12 @@ pub(super) fn run(script: &str, grammar: Grammar, quiet: bool, text: &str) -> Op
                         at = *to;
                     }
                 }
-                Action::Substitute { from, to, all, prints } => {
-                    if from.is_match(&line) {
-                        line = if *all { from.replace_all(&line, to) } else { from.replace(&line, to) }.into_owned();
+                Action::Characters(characters) => {
+                    line = line.chars().map(|c| characters.get(&c).copied().unwrap_or(c)).collect();
+                }
+                Action::Substitute { from, to, first, all, prints } => {
+                    if let Some(replaced) = substituted(&line, from, to, *first, *all)? {
+                        line = replaced;
                         changed = true;
                         if *prints {
                             out.push_str(&format!("{line}\n"));
@@ -111,10 +118,47 @@ pub(super) fn run(script: &str, grammar: Grammar, quiet: bool, text: &str) -> Op
         }
         out.push_str(&after);
         if quits {
+            return Some(out);
+        }
+    }
+    // A last line without an end is left without one.
+    if !text.is_empty() && !text.ends_with('\n') {
+        out.pop();
+    }
+    Some(out)
+}
+
+/// A line with some of its matches replaced; `Some(None)` without any, none where POSIX might take a longer match.
+#[allow(clippy::option_option, reason = "nothing replaced and not followed are two things")]
+fn substituted(line: &str, from: &Regex, to: &str, first: usize, all: bool) -> Option<Option<String>> {
+    let (mut out, mut end, mut any) = (String::new(), 0, false);
+    for (index, found) in from.captures_iter(line).enumerate() {
+        let whole = found.get(0)?;
+        if index + 1 < first {
+            continue;
+        }
+        if is_longer(from, line, whole.start(), whole.end()) {
+            return None;
+        }
+        out.push_str(&line[end..whole.start()]);
+        found.expand(to, &mut out);
+        (end, any) = (whole.end(), true);
+        if !all {
             break;
         }
     }
-    Some(out)
+    out.push_str(&line[end..]);
+    Some(any.then_some(out))
+}
+
+/// Of several matches at one place POSIX takes the longest, and `regex` that of the first alternative that holds.
+fn is_longer(expression: &Regex, line: &str, start: usize, end: usize) -> bool {
+    if !expression.as_str().contains('|') {
+        return false;
+    }
+    let Some(whole) = compile(&format!("^(?:{})$", expression.as_str()), true) else { return true };
+    let ends = (end + 1..=line.len()).filter(|end| line.is_char_boundary(*end));
+    ends.into_iter().any(|end| whole.is_match(&line[start..end]))
 }
 
 impl Command {
@@ -211,19 +255,35 @@ fn parse(script: &str, grammar: Grammar) -> Option<Vec<Command>> {
             's' => {
                 let mark = characters.next()?;
                 let body = characters.as_str();
-                let (pattern, body) = until(body, mark)?;
-                let (replacement, body) = until(body, mark)?;
-                let flags: String = body.chars().take_while(char::is_ascii_alphabetic).collect();
+                let (pattern, body) = until(body, mark, true)?;
+                let (replacement, body) = until(body, mark, false)?;
+                // Between flags there may be spaces.
+                let is_flag = |c: &char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '\t');
+                let flags: String = body.chars().take_while(is_flag).collect();
                 characters = body[flags.len()..].chars();
-                if flags.chars().any(|flag| !"gpIi".contains(flag)) {
+                if flags.chars().any(|flag| !"gpIi \t0123456789".contains(flag)) {
                     return None;
                 }
+                let number: String = flags.chars().filter(char::is_ascii_digit).collect();
                 Action::Substitute {
-                    from: compile(&translate(&with_tabs(&pattern), grammar), flags.contains(['I', 'i']))?,
-                    to: replacement_of(&replacement),
+                    from: expression(&pattern, grammar, flags.contains(['I', 'i']))?,
+                    to: replacement_of(&replacement)?,
+                    first: if number.is_empty() { 1 } else { number.parse().ok().filter(|first| *first > 0)? },
                     all: flags.contains('g'),
                     prints: flags.contains('p'),
                 }
+            }
+            'y' => {
+                let mark = characters.next()?;
+                let (from, body) = until(characters.as_str(), mark, false)?;
+                let (to, body) = until(body, mark, false)?;
+                characters = body.chars();
+                let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+                if from.len() != to.len() || from.contains(&'\\') || to.contains(&'\\') {
+                    return None;
+                }
+                // The first of two that are the same counts.
+                Action::Characters(from.into_iter().zip(to).rev().collect())
             }
             _ => return None,
         };
@@ -289,44 +349,77 @@ fn address(rest: &mut &str, grammar: Grammar) -> Option<Option<Address>> {
             None => return Some(None),
         },
     };
-    let (pattern, after) = until(body, mark)?;
-    *rest = after;
-    Some(Some(Address::Match(compile(&translate(&with_tabs(&pattern), grammar), false)?)))
+    let (pattern, after) = until(body, mark, true)?;
+    let ignores_case = after.starts_with('I');
+    *rest = &after[usize::from(ignores_case)..];
+    Some(Some(Address::Match(expression(&pattern, grammar, ignores_case)?)))
 }
 
-/// The text before a mark that stands behind no backslash, and what comes after.
-fn until(text: &str, mark: char) -> Option<(String, &str)> {
-    let mut found = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, c)) = characters.next() {
+/// An expression. None where it is empty: that stands for the last one that was used.
+fn expression(pattern: &str, grammar: Grammar, ignores_case: bool) -> Option<Regex> {
+    if pattern.is_empty() { None } else { compile(&translate(&with_controls(pattern), grammar), ignores_case) }
+}
+
+/// The text before a mark that stands behind no backslash, nor in brackets of a pattern, and what comes after.
+fn until(text: &str, mark: char, is_pattern: bool) -> Option<(String, &str)> {
+    let (mut found, mut rest) = (String::new(), text);
+    while let Some(c) = rest.chars().next() {
+        let length = if is_pattern { bracket(rest) } else { None };
+        if let Some(length) = length.filter(|_| c != mark) {
+            found.push_str(&rest[..length]);
+            rest = &rest[length..];
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
         if c == mark {
-            return Some((found, &text[at + mark.len_utf8()..]));
+            return Some((found, rest));
         }
         found.push(c);
         if c == '\\' {
-            let (_, next) = characters.next()?;
+            let next = rest.chars().next()?;
             if next == mark {
                 found.pop();
             }
             found.push(next);
+            rest = &rest[next.len_utf8()..];
         }
     }
     None
 }
 
-/// `\t` is a tab to GNU's `sed` wherever it stands, in a bracket too, where to others a backslash is itself.
-fn with_tabs(pattern: &str) -> String {
+/// The length of the bracket expression that a text begins with.
+fn bracket(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix('[')?;
+    let inside = inside.strip_prefix('^').unwrap_or(inside);
+    // What comes first is in it, a closing bracket too; so is what closes a class.
+    let mut at = text.len() - inside.len() + inside.chars().next()?.len_utf8();
+    if inside.starts_with("[:") {
+        at -= 1;
+    }
+    loop {
+        let rest = &text[at..];
+        let c = rest.chars().next()?;
+        at += match c {
+            ']' => return Some(at + 1),
+            '\n' => return None,
+            '[' if rest.starts_with("[:") => rest.find(":]")? + 2,
+            other => other.len_utf8(),
+        };
+    }
+}
+
+/// `\t` is a tab to GNU's `sed` wherever it stands, in a bracket too, where to others a backslash is itself. So are others.
+fn with_controls(pattern: &str) -> String {
     let mut out = String::new();
     let mut characters = pattern.chars().peekable();
     while let Some(c) = characters.next() {
-        match (c, characters.peek()) {
-            ('\\', Some('t')) => {
+        match (c, characters.peek().copied()) {
+            ('\\', Some(next)) => {
                 characters.next();
-                out.push('\t');
-            }
-            ('\\', Some(_)) => {
-                out.push(c);
-                out.extend(characters.next());
+                match control(next) {
+                    Some(control) => out.push(control),
+                    None => out.extend([c, next]),
+                }
             }
             _ => out.push(c),
         }
@@ -334,8 +427,19 @@ fn with_tabs(pattern: &str) -> String {
     out
 }
 
-/// A replacement in the words of `regex`: `&` and `\1` are groups, `$` is itself.
-fn replacement_of(text: &str) -> String {
+fn control(letter: char) -> Option<char> {
+    match letter {
+        't' => Some('\t'),
+        'r' => Some('\r'),
+        'f' => Some('\u{c}'),
+        'v' => Some('\u{b}'),
+        'a' => Some('\u{7}'),
+        _ => None,
+    }
+}
+
+/// A replacement in the words of `regex`: `&` and `\1` are groups, `$` is itself. None where it changes case, and the like.
+fn replacement_of(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut characters = text.chars();
     while let Some(c) = characters.next() {
@@ -345,20 +449,27 @@ fn replacement_of(text: &str) -> String {
             '\\' => match characters.next() {
                 Some(digit @ '0'..='9') => out.push_str(&format!("${{{digit}}}")),
                 Some('n') => out.push('\n'),
-                Some('t') => out.push('\t'),
                 Some('$') => out.push_str("$$"),
+                Some(letter) if letter.is_ascii_alphabetic() => out.push(control(letter)?),
                 Some(other) => out.push(other),
                 None => {}
             },
             other => out.push(other),
         }
     }
-    out
+    Some(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_of_lines_are_left_as_they_are() {
+        for (text, wanted) in [("a\r\nb", "x\r\nb"), ("b\na", "b\nx"), ("a\n", "x\n"), ("", ""), ("\n", "\n")] {
+            assert_eq!(run("s/a/x/", Grammar::Basic, false, text).as_deref(), Some(wanted), "{text:?}");
+        }
+    }
 
     #[test]
     fn scripts_do_what_sed_does() {
@@ -380,11 +491,33 @@ mod tests {
             ("/b/i\\\nbefore", Grammar::Basic, false, "a 1\nbefore\nb 2\n# c\n"),
             ("s/[ \\t1]*$/!/", Grammar::Basic, false, "a!\nb 2!\n# c!\n"),
             ("2a after", Grammar::Basic, false, "a 1\nb 2\nafter\n# c\n"),
+            ("s/a/x/ p", Grammar::Basic, true, "x 1\n"),
+            ("/^[[:blank:]]*b/ { \ts#^b[[:blank:]]*## \tp\n\t}", Grammar::Basic, true, "2\n"),
+            ("s/./x/3", Grammar::Basic, false, "a x\nb x\n# x\n"),
+            ("s/./x/2g", Grammar::Basic, false, "axx\nbxx\n#xx\n"),
+            ("y/ab/ba/", Grammar::Basic, false, "b 1\na 2\n# c\n"),
+            ("s/[/ ]/-/", Grammar::Basic, false, "a-1\nb-2\n#-c\n"),
+            ("s/[]/ ]/-/;s/[[:alpha:]/]//", Grammar::Basic, false, "-1\n-2\n#-\n"),
+            ("/B/Id", Grammar::Basic, false, "a 1\n# c\n"),
             ("1c\\\nnew", Grammar::Basic, false, "new\nb 2\n# c\n"),
         ] {
             assert_eq!(run(script, grammar, quiet, text).as_deref(), Some(wanted), "{script}");
         }
-        for script in ["y/a/b/", "s/a/b/e", "w file", "s/a", "{p", "p}", "1,", "b nowhere", ":a;ba"] {
+        for script in [
+            "y/a/bc/",
+            "s//b/",
+            "s/a/\\U&/",
+            "s/a/b/0",
+            "s/a\\|a 1//",
+            "s/a/b/e",
+            "w file",
+            "s/a",
+            "{p",
+            "p}",
+            "1,",
+            "b nowhere",
+            ":a;ba",
+        ] {
             assert!(run(script, Grammar::Basic, false, text).is_none(), "{script}");
         }
     }
