@@ -422,3 +422,32 @@ proptest! {
         prop_assert_eq!(&reading.facts.files[&path("/srv/w")].content, &FileContent::Content(wanted));
     }
 }
+
+#[test]
+fn whether_somebody_is_in_a_table_of_accounts_is_known_where_the_table_is_not() {
+    for (table, name, adds) in [("passwd", "scan", true), ("group", "scan", true), ("passwd", "root", false)] {
+        let script = format!(
+            "if ! getent {table} | grep -q '^{name}:'; then adduser --system --group --home /var/lib/s {name}; fi\n\
+             if getent {table} | grep -q \"^{name}:\"; then mkdir /srv/there; fi"
+        );
+        let reading = followed(&script, &Table::default());
+        assert_eq!(reading.facts.users.len(), usize::from(adds), "{script}");
+        assert!(reading.facts.directories.contains_key(&path("/srv/there")), "{script}");
+    }
+    // Who is like somebody, or is not, is asked of the whole table.
+    for asks in ["-q '^s'", "-qv '^root:'", "-q ':0:'"] {
+        let script = format!("if getent passwd | grep {asks}; then mkdir /srv/a; fi");
+        assert!(!postinst(&script, &Table::default()).unfollowed.is_empty(), "{asks}");
+    }
+}
+
+#[test]
+fn a_value_of_a_shipped_configuration_is_read_by_a_block_of_sed() {
+    let world = Table::with(&[("/etc/d.conf", "# d\nfolder:  /var/lib/d\n")]);
+    let script = "get() {\nvalue=$(sed --silent -e \"/^[[:blank:]]*${1}:/ { \\\n\ts#^[[:blank:]]*${1}:[[:blank:]]*## \\\n\
+                  \tp\n\t}\" < /etc/d.conf | head -1)\nresult=${value:-$2}\n}\n\
+                  get folder /nowhere\nmkdir -p $result\nget other /srv/other\ntouch $result";
+    let reading = followed(script, &world);
+    assert!(reading.facts.directories.contains_key(&path("/var/lib/d")));
+    assert_eq!(files(&reading), ["/srv/other"]);
+}

@@ -384,6 +384,21 @@ fn is_own_group(evaluator: &Evaluator<'_>, group: &str) -> bool {
         })
 }
 
+/// Why the whole tables of accounts are not known. Whether somebody is in them is: [`is_in_table`].
+const ALL_USERS: &str = "who is on the system is not known";
+const ALL_GROUPS: &str = "which groups are on the system is not known";
+
+/// Does a line of a table match that is not known for this reason? Only `^NAME:` asks for what is known.
+pub(super) fn is_in_table(evaluator: &mut Evaluator<'_>, why: &str, pattern: &str) -> Option<bool> {
+    let name = pattern.strip_prefix('^')?.strip_suffix(':')?;
+    name.parse::<AccountName>().ok()?;
+    match why {
+        ALL_USERS => Some(is_user(evaluator, name)),
+        ALL_GROUPS => Some(is_group(evaluator, name)),
+        _ => None,
+    }
+}
+
 /// `getent passwd NAME`: whoever the hook has not added is not there, but for those that every system has.
 pub(super) fn getent(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
@@ -391,6 +406,8 @@ pub(super) fn getent(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
     let found = match words[..] {
         ["passwd" | "shadow", user] => is_user(evaluator, user),
         ["group" | "gshadow", group] => is_group(evaluator, group),
+        ["passwd"] => return Done::unknown(ALL_USERS),
+        ["group"] => return Done::unknown(ALL_GROUPS),
         _ => return Done::unknown("who is on the system is not known"),
     };
     if found {

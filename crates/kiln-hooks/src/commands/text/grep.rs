@@ -1,5 +1,6 @@
 //! grep(1): the lines that match, in files, in folders, or in what is read.
 
+use super::super::accounts;
 use super::super::{Call, Done, Outcome, Stuck};
 use super::regular::{self, Grammar};
 use super::{input, input_about, is_of_machine};
@@ -39,6 +40,15 @@ pub(in crate::commands) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) 
         Ok(searched) => searched,
         Err(why) => return Done::unknown(why),
     };
+    if let [Searched { text: Value::Unknown(why), .. }] = &searched[..]
+        && let [pattern] = asked.patterns[..]
+        && asked.flags.chars().all(|flag| "qsE".contains(flag))
+        && let Some(is_there) = accounts::is_in_table(evaluator, why, pattern)
+    {
+        let prints = is_there && !asked.flags.contains('q');
+        let output = if prints { Value::Unknown(std::rc::Rc::clone(why)) } else { Value::empty() };
+        return Ok(Done { status: Status::of(is_there), output });
+    }
     let has = |flag| asked.flags.contains(flag);
     let named = (has('H') || asked.files.len() > 1 || has('r') || has('R')) && !has('h');
     let (mut printed, mut any, mut unknown) = (Value::empty(), false, None);
