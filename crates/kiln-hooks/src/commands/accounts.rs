@@ -1,6 +1,7 @@
 //! Users and groups: adduser(8), useradd(8) and what asks about them.
 
 mod busybox;
+mod home;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -206,9 +207,6 @@ pub(super) fn useradd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     ];
     let options = Options::read(&words, &known)?;
     let [user] = options.operands[..] else { return stuck("this use of `useradd` is not followed") };
-    if options.has(&["-m", "--create-home"]) {
-        return stuck("a home with the files of a skeleton is not followed");
-    }
     let user = name(user)?;
     let group = options.get(&["-g", "--gid"]).map(name).transpose()?;
     let home = options.get(&["-d", "--home-dir", "--home"]).map(path).transpose()?;
@@ -217,6 +215,13 @@ pub(super) fn useradd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     let summary = options.get(&["-c", "--comment"]).filter(|text| !text.is_empty()).map(str::to_owned);
     let groups = options.get(&["-G", "--groups"]).unwrap_or_default();
     let groups = groups.split(',').filter(|group| !group.is_empty()).map(name).collect::<Result<Vec<_>, _>>()?;
+    let makes_home = options.has(&["-m", "--create-home"]) && !options.has(&["-M", "--no-create-home"]);
+    if makes_home {
+        let own = (!options.has(&["-N", "--no-user-group"])).then(|| user.clone());
+        let Some(of_home) = group.clone().or(own) else { return stuck("which group a home is of is not known") };
+        let place = home.clone().map_or_else(|| path(&format!("/home/{user}")), Ok)?;
+        home::make(evaluator, &place, &user, &of_home)?;
+    }
     evaluator.effect(Became::Fact("user", user.to_string()), |effects| {
         let fact = effects.user(user.clone());
         (fact.id, fact.group, fact.home, fact.shell, fact.summary) = (id, group, home, shell, summary);
