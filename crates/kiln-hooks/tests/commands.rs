@@ -451,3 +451,46 @@ fn a_value_of_a_shipped_configuration_is_read_by_a_block_of_sed() {
     assert!(reading.facts.directories.contains_key(&path("/var/lib/d")));
     assert_eq!(files(&reading), ["/srv/other"]);
 }
+
+#[test]
+fn a_home_is_made_with_the_files_of_the_skeleton_and_the_mode_that_is_set() {
+    let skeleton = |settings| {
+        Table::with(&[("/etc/skel/.profile", "x\n"), ("/etc/skel/.p", "-> .profile"), ("/etc/login.defs", settings)])
+    };
+    let script = "useradd --system --create-home --home-dir /var/lib/c c";
+    for (settings, mode) in [("# HOME_MODE 1\nHOME_MODE\t0700\n", 0o700), ("UMASK 027\n", 0o750), ("\n", 0o755)] {
+        let facts = followed(script, &skeleton(settings)).facts;
+        let home = &facts.directories[&path("/var/lib/c")];
+        let name = |name: &str| Some(name.parse().unwrap());
+        assert_eq!((home.mode, &home.owner, &home.group), (Some(Mode::new(mode)), &name("c"), &name("c")));
+        let profile = &facts.files[&path("/var/lib/c/.profile")];
+        assert_eq!(profile.content, FileContent::Copy(path("/etc/skel/.profile")));
+        assert_eq!((&profile.owner, &facts.links[&path("/var/lib/c/.p")][..]), (&name("c"), ".profile"));
+    }
+    let there = Table::with(&[("/var/lib/c/data", "x"), ("/etc/skel/.profile", "x")]);
+    let facts = followed(script, &there).facts;
+    assert!(facts.directories.is_empty() && facts.files.is_empty(), "what is there is left as it is");
+    for (script, world) in [(script, Table::default()), ("useradd -m -N c", skeleton(""))] {
+        assert!(!postinst(script, &world).unfollowed.is_empty(), "{script}");
+    }
+}
+
+#[test]
+fn a_shipped_file_that_comes_out_as_it_was_is_not_changed() {
+    // The mode of all that is in a table is 0755.
+    let world = Table::with(&[("/etc/d", "run=no\n")]);
+    for script in [
+        "sed -e 's/^run=.*/run=no/' < /etc/d > /etc/d.tmp; chmod 755 /etc/d.tmp; mv -f /etc/d.tmp /etc/d",
+        "echo run=no > /etc/d",
+    ] {
+        assert!(followed(script, &world).facts.files.is_empty(), "{script}");
+    }
+    for script in [
+        "sed -e 's/^run=.*/run=yes/' < /etc/d > /etc/d.tmp; chmod 755 /etc/d.tmp; mv -f /etc/d.tmp /etc/d",
+        "echo run=no > /etc/d.tmp; mv /etc/d.tmp /etc/d",
+        "echo run=yes > /etc/d",
+        "rm /etc/d; echo run=no > /etc/d",
+    ] {
+        assert!(!postinst(script, &world).unfollowed.is_empty(), "{script}");
+    }
+}

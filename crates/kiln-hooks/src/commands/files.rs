@@ -368,13 +368,28 @@ pub(super) fn mv(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     }
     let target = below(evaluator, to, from, options.has(&["-T"]));
     let target = place(evaluator, &target)?;
-    copy(evaluator, &target, made)?;
+    if !is_as_shipped(evaluator, &target, &made) {
+        copy(evaluator, &target, made)?;
+    }
     let is_of_other = evaluator.world.entry(&path, false).is_some();
     evaluator.take_away(std::slice::from_ref(&path));
     if is_of_other {
         evaluator.state.effects.removed.insert(path);
     }
     Done::quietly()
+}
+
+/// Is what would come to a path what a package ships there, down to its mode?
+fn is_as_shipped(evaluator: &Evaluator<'_>, path: &TreePath, made: &Made) -> bool {
+    let effects = &evaluator.state.effects;
+    let MadeKind::Text(text) = &made.kind else { return false };
+    let is_shipped = !effects.made.contains_key(path) && !effects.removed.contains(path);
+    is_shipped
+        && (&made.owner, &made.group) == (&None, &None)
+        && matches!(evaluator.world.entry(path, false), Some(Seen::File { .. }))
+        && !effects.permissions.contains_key(path)
+        && evaluator.world.mode(path) == Some(made.mode.map_or(0o644, Mode::bits))
+        && evaluator.world.read(path).as_ref() == Some(text)
 }
 
 /// `rm`: of what is not there, nothing; of what the hook made, that.

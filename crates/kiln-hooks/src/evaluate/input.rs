@@ -164,6 +164,11 @@ impl Evaluator<'_> {
                 return self.unfollowed(format!("what it writes to `{path}` is not known: {why}").into());
             }
             let is_there = !self.state.effects.made.contains_key(&at) && self.world.entry(&at, true).is_some();
+            let is_same =
+                |made: &MadeKind| matches!(made, MadeKind::Text(text) if self.world.read(&at).as_ref() == Some(text));
+            if is_there && !self.state.effects.removed.contains(&at) && is_same(&kind) {
+                return;
+            }
             if is_there && !self.world.may_change(&at) {
                 return self.unfollowed(format!("it changes `{path}`, which a package ships").into());
             }
