@@ -160,7 +160,7 @@ fn packages_that_conflict_by_their_own_word_cannot_be_locked() {
     let world = World::with(&[first, Deb::new("second", "1.0")]);
     let project = world.project("p");
     project.image("web", "packages: [debian:first, debian:second]\n");
-    project.kiln(&["lock"]).failed(1, &["first", "second", "conflicts"]);
+    project.kiln(&["lock"]).failed(2, &["first", "second", "conflicts"]);
 }
 
 #[test]
