@@ -194,6 +194,18 @@ fn what_is_written_has_no_mark_of_the_overlay_and_is_renamed_linked_and_removed_
 }
 
 #[test]
+fn where_no_overlay_can_be_had_the_folders_are_shown_as_they_are() {
+    let sandbox = sandbox("echo x > /out/file; cat /proc/self/mountinfo");
+    // What the kernel refuses stands here for a file system that cannot be an overlay's upper side.
+    fs::remove_dir(sandbox.folders.room().join("nothing")).unwrap();
+    let (finished, said) = run(&sandbox);
+    assert!(finished.exit.succeeded(), "{said}");
+    assert_eq!(fs::read_to_string(sandbox.folders.out().join("file")).unwrap(), "x\n");
+    let out = said.lines().find(|line| line.split(' ').nth(4) == Some("/out")).unwrap();
+    assert!(!out.contains(" - overlay "), "{out}");
+}
+
+#[test]
 fn the_network_is_one_loopback_that_works() {
     let said = says(
         r#"cat /proc/net/dev | while read -r name rest; do case $name in *:) echo $name;; esac; done
