@@ -453,7 +453,7 @@ pub(super) fn mktemp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
         &["-d", "-t", "-p=", "-q", "-u", "-m=", "--tmpdir", "--tmpdir=", "--suffix=", "--directory"],
     )?;
     let name = match options.operands.first() {
-        Some(template) => template.replace("XXX", "xxx").replace('X', "x"),
+        Some(template) => template.replace('X', "x"),
         None => format!("kiln.{}", evaluator.state.effects.made.len()),
     };
     let folder = options.get(&["-p", "--tmpdir"]).filter(|folder| !folder.is_empty()).unwrap_or("/tmp");
