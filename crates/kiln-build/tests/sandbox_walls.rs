@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fixture::Fixture;
+use kiln_build::disk::{Whose, ingest};
 use kiln_build::sandbox::{Exit, Finished, Folders, Sandbox, SandboxError};
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(Fixture::new);
@@ -203,6 +204,71 @@ fn where_no_overlay_can_be_had_the_folders_are_shown_as_they_are() {
     assert_eq!(fs::read_to_string(sandbox.folders.out().join("file")).unwrap(), "x\n");
     let out = said.lines().find(|line| line.split(' ').nth(4) == Some("/out")).unwrap();
     assert!(!out.contains(" - overlay "), "{out}");
+}
+
+#[test]
+fn a_folder_of_the_root_is_changed_under_an_overlay_which_holds_just_what_changed() {
+    let place = FIXTURE.empty("root/var/lib/a,b:c");
+    fs::create_dir_all(place.join("sub")).unwrap();
+    for name in ["kept", "edited", "sub/gone", "replaced"] {
+        fs::write(place.join(name), "old\n").unwrap();
+    }
+    let mut first = sandbox(
+        "cd /var/lib/a,b:c; echo new >> edited; rm sub/gone; echo other > x; mv x replaced; echo fresh > sub/fresh
+         ! touch /var/lib/elsewhere",
+    );
+    first.folders.make_changes("place").unwrap();
+    fs::create_dir(first.folders.changes("place")).unwrap();
+    first.changed = vec![("/var/lib/a,b:c".to_owned(), "place".to_owned())];
+    let (finished, log) = run(&first);
+    assert!(finished.exit.succeeded(), "{log}");
+    assert!(log.contains("Read-only"), "the rest of the root is as read-only as ever: {log}");
+    // A second command sees what the first one did.
+    let script = "cd /var/lib/a,b:c; cat kept edited replaced sub/fresh; ls sub; cat /proc/self/mountinfo";
+    let mut second =
+        Sandbox::new(FIXTURE.root(), first.folders.clone(), ["sh", "-euc", script].map(str::to_owned).to_vec());
+    second.changed.clone_from(&first.changed);
+    let (finished, said) = run(&second);
+    assert!(finished.exit.succeeded(), "{said}");
+    assert!(said.starts_with("old\nold\nnew\nother\nfresh\nfresh\n"), "{said}");
+    let folder = FIXTURE.root().parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(!said.contains(&folder), "no mount tells where its folder is: {said}");
+
+    assert_eq!(fs::read_to_string(place.join("edited")).unwrap(), "old\n", "the root itself is as it was");
+    assert!(place.join("sub/gone").exists());
+    let objects = kiln_model::MemoryObjects::default();
+    let jobs = std::num::NonZeroUsize::MIN;
+    let read = |whose| ingest(&first.folders.changes("place"), &objects, jobs, whose);
+    let tree = read(Whose::Overlay).unwrap().tree;
+    let paths: Vec<String> = tree.walk().map(|(path, _)| path.as_str().to_owned()).collect();
+    assert_eq!(paths, ["edited", "replaced", "sub", "sub/fresh"]);
+    assert!(read(Whose::Kiln(&[])).is_err(), "what stands for a removed file is no file of anyone else's");
+    fs::remove_dir_all(first.folders.room()).expect("nothing of the kernel's is left that cannot be removed");
+}
+
+#[test]
+fn a_file_system_that_cannot_carry_the_overlay_of_a_changed_folder_is_told_apart() {
+    let mut sandbox = sandbox("true");
+    sandbox.folders.make_changes("place").unwrap();
+    fs::create_dir(sandbox.folders.changes("place")).unwrap();
+    // What the kernel refuses stands here for such a file system.
+    fs::remove_dir(sandbox.folders.room().join("changes/place/overlay")).unwrap();
+    sandbox.changed = vec![("/var/lib".to_owned(), "place".to_owned())];
+    assert!(sandbox.run(&mut Vec::new()).unwrap_err().is_of_overlay());
+    sandbox.changed.clear();
+    sandbox.root = FIXTURE.empty("no-root");
+    assert!(!sandbox.run(&mut Vec::new()).unwrap_err().is_of_overlay());
+}
+
+#[test]
+fn waiting_for_the_disk_is_left_out_where_that_is_asked_for() {
+    // Perl has no name for it: 74 and 82 are its numbers. On what is no file it fails, unless nobody asks the kernel.
+    let script =
+        r#"perl -e 'my ($n) = `uname -m` =~ /x86_64/ ? 74 : 82; print syscall($n, 99) == 0 ? "at once" : "asked";'"#;
+    let mut sandbox = sandbox(script);
+    assert_eq!(run(&sandbox).1, "asked");
+    sandbox.without_flushes = true;
+    assert_eq!(run(&sandbox).1, "at once");
 }
 
 #[test]

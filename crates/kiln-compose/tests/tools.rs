@@ -235,6 +235,7 @@ fn every_kernel_and_every_icon_theme_has_a_command_of_its_own() {
             ("/usr/sbin/depmod", "#!/none"),
             ("/usr/lib/modules/6.1/kernel/a.ko.xz", "a"),
             ("/usr/lib/modules/6.2/updates/b.ko", "b"),
+            ("/usr/lib/modules/6.2/modules.order", "updates/b.ko"),
             ("/usr/bin/gtk-update-icon-cache", "#!/none"),
             ("/usr/share/icons/one/index.theme", ""),
             ("/usr/share/icons/one/a.svg", ""),
@@ -252,6 +253,8 @@ fn every_kernel_and_every_icon_theme_has_a_command_of_its_own() {
         ]
     );
     assert_eq!(requests[0].writable, [path("/usr/lib/modules/6.1"), path("/usr/lib/modules/6.2")]);
+    let may_be_written_anew = [path("/usr/lib/modules/6.2/modules.order")];
+    assert_eq!(requests[0].rewritable, may_be_written_anew, "modules themselves are read-only there as well");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Running the tools of finalizers: in the sandbox, in a root of their own, once for each key.
 //!
-//! The root is laid out afresh for each run, and not as a checkout of the store: a checkout shares its inodes with the
-//! store, so that nothing in it could be written to, and its directories have the times at which they were made, which
-//! some of these tools write down. Here every path has the one time stamp. What comes of a run is kept as the result of
-//! an action, so a tool runs again only when something of its projection changes.
+//! The root is a checkout of the store, in which every path has the one time stamp: some of these tools write down what
+//! they see. A checkout shares its inodes with the store, so what is written to is an overlay over its folder, or a copy
+//! where the file system of the store cannot carry one. What comes of a run is kept as the result of an action, so a tool
+//! runs again only when something of its projection changes.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -40,6 +40,15 @@ pub struct ToolPlace {
     pub jobs: NonZeroUsize,
     /// Says when to stop.
     pub cancel: Cancel,
+}
+
+/// How a tool gets a folder of its root that it may write to.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// Under an overlay.
+    Overlay,
+    /// As a copy.
+    Copy,
 }
 
 /// Runs the tools of one composition.
@@ -118,34 +127,64 @@ impl Tools<'_> {
     }
 
     fn run_in_sandbox(&self, request: &ToolRequest, key: &ActionKey) -> Result<Dir, ToolError> {
-        let jobs = NonZeroUsize::MIN;
-        let scratch = self.place.work.scratch().map_err(failed(request, WorkError::hint))?;
-        let folders = Folders::make_empty(scratch.path()).map_err(failed(request, |_| None))?;
-        // The root is read only, so its files are the store's own; what is written to is a copy.
+        // The root is read only, so its files are the store's own.
         let root = self.session.put_tree(&request.root).map_err(failed(request, kiln_store::WriteError::hint))?;
         let checkout = self.session.checkout(root).map_err(failed(request, kiln_store::CheckoutError::hint))?;
-        let (empty, mut writable) = (Dir::default(), Vec::new());
-        for (index, place) in request.writable.iter().enumerate() {
-            let name = format!("writable-{index}");
-            let tree = request.root.dir(place).unwrap_or(&empty);
-            lay_out(tree, self.session, &folders.beside(&name), jobs).map_err(failed(request, LayOutError::hint))?;
-            writable.push((place.to_string(), name));
-        }
         let log = self.session.log_writer(key).map_err(failed(request, kiln_store::FileError::hint))?;
         let mut log = Log::new(log, &self.place.cancel);
+        match self.attempt(request, key, checkout.path(), Way::Overlay, &mut log)? {
+            Err(error) if error.is_of_overlay() => self.attempt(request, key, checkout.path(), Way::Copy, &mut log)?,
+            done => done,
+        }
+        .map_err(failed(request, SandboxError::hint))
+    }
+
+    /// Runs the commands; the inner error is of a sandbox that could not be had.
+    fn attempt(
+        &self,
+        request: &ToolRequest,
+        key: &ActionKey,
+        root: &Path,
+        way: Way,
+        log: &mut Log<'_>,
+    ) -> Result<Result<Dir, SandboxError>, ToolError> {
+        let scratch = self.place.work.scratch().map_err(failed(request, WorkError::hint))?;
+        let folders = Folders::make_empty(scratch.path()).map_err(failed(request, |_| None))?;
+        let places = request.writable.iter().enumerate();
+        let places: Vec<(String, String)> =
+            places.map(|(index, place)| (place.to_string(), format!("place-{index}"))).collect();
+        let (rewritable, empty) = (rewritable(request), Dir::default());
+        for (place, (_, name)) in request.writable.iter().zip(&places) {
+            let (copied, into) = match way {
+                Way::Overlay => {
+                    folders.make_changes(name).map_err(failed(request, |_| None))?;
+                    (&rewritable, folders.changes(name))
+                }
+                Way::Copy => (&*request.root, folders.beside(name)),
+            };
+            let copied = copied.dir(place).unwrap_or(&empty);
+            lay_out(copied, self.session, &into, NonZeroUsize::MIN).map_err(failed(request, LayOutError::hint))?;
+        }
         for command in &request.commands {
-            let mut sandbox = Sandbox::new(checkout.path(), folders.clone(), command.clone());
+            let mut sandbox = Sandbox::new(root, folders.clone(), command.clone());
             sandbox.environment = request.environment.clone();
-            sandbox.writable.clone_from(&writable);
+            match way {
+                Way::Overlay => sandbox.changed.clone_from(&places),
+                Way::Copy => sandbox.writable.clone_from(&places),
+            }
             sandbox.alias = request.account.map(str::to_owned);
+            sandbox.without_flushes = true;
             sandbox.limits = Limits { time: TIME, ..Limits::default() };
             log.heading(&shown(command)).map_err(failed(request, |_| None))?;
-            let finished = sandbox.run(&mut log).map_err(failed(request, SandboxError::hint))?;
+            let finished = match sandbox.run(log) {
+                Ok(finished) => finished,
+                Err(error) => return Ok(Err(error)),
+            };
             if !finished.exit.succeeded() {
                 return Err(self.refused(request, key, command, &finished));
             }
         }
-        self.collect(request, &folders, &writable)
+        self.collect(request, &folders, way, &places).map(Ok)
     }
 
     fn refused(
@@ -174,19 +213,21 @@ impl Tools<'_> {
         &self,
         request: &ToolRequest,
         folders: &Folders,
-        writable: &[(String, String)],
+        way: Way,
+        places: &[(String, String)],
     ) -> Result<Dir, ToolError> {
-        let jobs = NonZeroUsize::MIN;
-        let read = |folder: &Path| {
-            let read =
-                ingest(folder, self.session, jobs, Whose::Kiln(&[])).map_err(failed(request, IngestError::hint))?;
-            Ok::<Dir, ToolError>(read.tree)
+        let read = |folder: &Path, whose| {
+            let read = ingest(folder, self.session, NonZeroUsize::MIN, whose);
+            read.map(|read| read.tree).map_err(failed(request, IngestError::hint))
         };
-        let mut tree = read(&folders.out())?;
+        let mut tree = read(&folders.out(), Whose::Kiln(&[]))?;
         let mut changes = BTreeMap::new();
         let empty = Dir::default();
-        for (place, (_, name)) in request.writable.iter().zip(writable) {
-            let after = read(&folders.beside(name))?;
+        for (place, (_, name)) in request.writable.iter().zip(places) {
+            let after = match way {
+                Way::Overlay => read(&folders.changes(name), Whose::Overlay)?,
+                Way::Copy => read(&folders.beside(name), Whose::Kiln(&[]))?,
+            };
             let before = request.root.dir(place).unwrap_or(&empty);
             for (path, entry) in difference(before, &after) {
                 let path = format!("{}{path}", place.as_str()).parse::<TreePath>();
@@ -198,6 +239,18 @@ impl Tools<'_> {
         }
         Ok(tree)
     }
+}
+
+/// What of the root may be written anew.
+fn rewritable(request: &ToolRequest) -> Dir {
+    let mut part = Dir::default();
+    for path in &request.rewritable {
+        if let Some(entry) = request.root.get(path) {
+            // What is a path in the root is one here.
+            let _ = part.insert(path, entry.clone());
+        }
+    }
+    part
 }
 
 /// How much there is to read in a tree.
@@ -235,101 +288,4 @@ impl ToolRunner for Tools<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use kiln_compose::finalizer::tool::ToolRequest;
-    use kiln_model::{Entry, FileEntry, ObjectSink as _, Silent};
-    use kiln_store::{OpenOptions, Store};
-
-    use super::*;
-
-    struct Room {
-        _folder: tempfile::TempDir,
-        session: Session,
-        place: ToolPlace,
-    }
-
-    fn room() -> Room {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store"), OpenOptions::new(SystemTime::UNIX_EPOCH)).unwrap();
-        let work = Workplace::open(&folder.path().join("work")).unwrap();
-        let jobs = NonZeroUsize::new(2).unwrap();
-        let place = ToolPlace { work, native: Architecture::native(), jobs, cancel: Cancel::new() };
-        Room { session: store.session().unwrap(), place, _folder: folder }
-    }
-
-    impl Room {
-        fn run(&self, requests: &[ToolRequest]) -> Vec<Result<Arc<Dir>, ToolError>> {
-            let tools = Tools { place: &self.place, session: &self.session, reporter: &Silent, subject: "a test" };
-            tools.run(requests)
-        }
-
-        /// What a tool without a program would be asked.
-        fn request(&self, input: &str) -> ToolRequest {
-            let mut root = Dir::default();
-            let object = self.session.put(input.as_bytes()).unwrap();
-            let file = FileEntry::plain(object, input.len() as u64, false);
-            root.insert(&"in/put".parse().unwrap(), Entry::File(file)).unwrap();
-            ToolRequest {
-                name: "mime-database",
-                version: 1,
-                architecture: Architecture::native(),
-                root: Arc::new(root),
-                commands: vec![vec!["/usr/bin/tool".to_owned()]],
-                environment: BTreeMap::new(),
-                writable: Vec::new(),
-                account: None,
-            }
-        }
-    }
-
-    fn foreign() -> Architecture {
-        match Architecture::native() {
-            Architecture::Amd64 => Architecture::Arm64,
-            Architecture::Arm64 => Architecture::Amd64,
-        }
-    }
-
-    #[test]
-    fn a_tool_of_another_architecture_is_refused_with_the_ways_out() {
-        let room = room();
-        let request = ToolRequest { architecture: foreign(), ..room.request("a") };
-        let error = room.run(&[request]).remove(0).unwrap_err();
-        assert!(error.to_string().contains("cannot run on this machine"), "{error}");
-        let hint = error.hint().unwrap();
-        assert!(hint.contains("finalizers: { mime-database: false }") && hint.contains("machine"), "{hint}");
-    }
-
-    #[test]
-    fn what_is_known_is_taken_also_where_the_tool_could_not_run() {
-        let room = room();
-        let request = ToolRequest { architecture: foreign(), ..room.request("a") };
-        let object = room.session.put(b"made elsewhere").unwrap();
-        let mut made = Dir::default();
-        made.set_entry("made", Entry::File(FileEntry::plain(object, 14, false))).unwrap();
-        let id = room.session.put_tree(&made).unwrap();
-        let result = ActionResult { trees: [(FILES.to_owned(), id)].into(), ..ActionResult::default() };
-        room.session.commit(request.key(), &result).unwrap();
-        assert_eq!(*room.run(&[request])[0].as_ref().unwrap().as_ref(), made);
-    }
-
-    #[test]
-    fn a_program_that_does_not_start_is_an_error_and_each_request_has_its_own_answer() {
-        let room = room();
-        let good = room.request("good");
-        let id = room.session.put_tree(&Dir::default()).unwrap();
-        let result = ActionResult { trees: [(FILES.to_owned(), id)].into(), ..ActionResult::default() };
-        room.session.commit(good.key(), &result).unwrap();
-        let answers = room.run(&[room.request("one"), good, room.request("two")]);
-        assert!(answers[0].is_err() && answers[1].is_ok() && answers[2].is_err());
-        assert!(answers[0].as_ref().unwrap_err().to_string().contains("/usr/bin/tool"));
-        assert!(room.session.action(&room.request("one").key()).unwrap().is_none(), "no result is kept of a failure");
-    }
-
-    #[test]
-    fn a_long_command_line_is_shown_in_short() {
-        let words: Vec<String> = (0..9).map(|n| format!("word{n}\nmore")).collect();
-        assert_eq!(shown(&words), "word0 word1 word2 word3 word4 word5 ...");
-    }
-}
+mod tests;

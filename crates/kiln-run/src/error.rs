@@ -94,7 +94,7 @@ impl RunError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Spawn(SpawnError::Step { step, .. }) if step.starts_with("mount a new overlay") => Some(
+            Self::Spawn(error) if error.is_of_overlay() => Some(
                 "this needs a kernel with overlayfs in user namespaces: Linux 5.11 or later, with CONFIG_OVERLAY_FS"
                     .to_owned(),
             ),

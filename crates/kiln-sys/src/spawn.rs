@@ -99,6 +99,12 @@ pub enum SpawnError {
 }
 
 impl SpawnError {
+    /// Was it an overlay that could not be mounted?
+    #[must_use]
+    pub fn is_of_overlay(&self) -> bool {
+        matches!(self, Self::Step { step, .. } if step.starts_with("mount a new overlay"))
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -49,6 +49,8 @@ struct Listing {
 pub enum Whose<'a> {
     /// Kiln made it for a command of its own, so it may change it. No file may hold, and no link lead to, what these name.
     Kiln(&'a [Forbidden]),
+    /// The upper side of an overlay. What it marks as gone is left out.
+    Overlay,
     /// The user's. Nothing in it is changed, and what cannot be read is a fault.
     User,
 }
@@ -57,7 +59,7 @@ impl<'a> Whose<'a> {
     fn forbidden(self) -> &'a [Forbidden] {
         match self {
             Self::Kiln(forbidden) => forbidden,
-            Self::User => &[],
+            Self::Overlay | Self::User => &[],
         }
     }
 }
@@ -203,7 +205,7 @@ fn list_entry(place: PathBuf, path: TreePath, listing: &mut Listing, whose: Whos
             listing.special_modes.push(path.clone());
         }
         listing.files.push(Found { path, place, size: found.len(), executable: found.mode() & 0o100 != 0 });
-    } else {
+    } else if !(matches!(whose, Whose::Overlay) && kind.is_char_device() && found.rdev() == 0) {
         listing.faults.push(Fault { path: path.as_str().to_owned(), kind: FaultKind::of_special(kind) });
     }
     Ok(false)

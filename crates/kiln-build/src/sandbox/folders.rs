@@ -11,6 +11,8 @@
 //! ROOM/world/build, out      the folders; what else is made in `world` can be shown too
 //! ROOM/nothing               the lower side
 //! ROOM/overlay               what the kernel needs beside the upper side
+//! ROOM/changes/NAME/files    what was changed in a folder of the root: the upper side of an overlay of its own
+//! ROOM/changes/NAME/overlay  what the kernel needs beside it
 //! ```
 
 use std::fs;
@@ -26,6 +28,8 @@ pub struct Folders {
 pub(super) const WORLD: &str = "world";
 pub(super) const NOTHING: &str = "nothing";
 pub(super) const OVERLAY: &str = "overlay";
+pub(super) const CHANGES: &str = "changes";
+pub(super) const FILES: &str = "files";
 
 impl Folders {
     /// Those in `room`, which were made there before.
@@ -81,10 +85,29 @@ impl Folders {
         self.room.join(WORLD).join(name)
     }
 
+    /// Makes the place of what is changed in a folder of the root ([`super::Sandbox::changed`]), but for the folder
+    /// [`Folders::changes`] in it: the caller makes that, empty or with what may be changed of the files that are there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make_changes(&self, name: &str) -> io::Result<()> {
+        let place = self.room.join(CHANGES).join(name);
+        fs::create_dir_all(place.join(OVERLAY))
+    }
+
+    /// What was changed in a folder of the root: new and changed files, in directories that lead to them.
+    #[must_use]
+    pub fn changes(&self, name: &str) -> PathBuf {
+        self.room.join(CHANGES).join(name).join(FILES)
+    }
+
     /// After a command: the kernel leaves an empty folder that nobody may enter, which would be in the way of who removes
     /// all of them.
     pub(super) fn clear(&self) {
         // Not there, when there was no overlay.
         let _ = fs::remove_dir(self.room.join(OVERLAY).join("work"));
+        for place in fs::read_dir(self.room.join(CHANGES)).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(place.path().join(OVERLAY).join("work"));
+        }
     }
 }

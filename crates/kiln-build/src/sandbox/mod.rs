@@ -87,8 +87,16 @@ pub struct Sandbox {
     /// Folders beside `build` and `out` that are shown over folders of `root`, to be written to: where, as the command sees
     /// it, and the name of the folder. The place must be in `root`, without a link on the way.
     pub writable: Vec<(String, String)>,
+    /// Folders of `root` that can be written in: where, as for `writable`, and the name under which
+    /// [`Folders::make_changes`] made a place for what is changed. Their files have the modes that they have in `root`, but
+    /// for those that already lie in that place. A file system that cannot carry an overlay cannot do it:
+    /// [`SandboxError::is_of_overlay`].
+    pub changed: Vec<(String, String)>,
     /// Another name that the user and its group have, for a program that looks for an account of its own.
     pub alias: Option<String>,
+    /// Do calls that wait for the disk succeed at once? Good for what is read when the command is done. A build may have
+    /// tests that look how these calls fail.
+    pub without_flushes: bool,
     /// The time that everything built has.
     pub source_date_epoch: u64,
 }
@@ -167,6 +175,12 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Can the file system of the folders not carry an overlay?
+    #[must_use]
+    pub fn is_of_overlay(&self) -> bool {
+        matches!(self, Self::Spawn(error) if error.is_of_overlay())
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -194,7 +208,9 @@ impl Sandbox {
             directory: "/build".to_owned(),
             limits: Limits::default(),
             writable: Vec::new(),
+            changed: Vec::new(),
             alias: None,
+            without_flushes: false,
             source_date_epoch: kiln_model::SOURCE_DATE_EPOCH,
         }
     }
@@ -264,10 +280,12 @@ impl Sandbox {
         resolved.folders = Folders::at(folder(self.folders.room())?);
         folder(&self.folders.build())?;
         folder(&self.folders.out())?;
-        for (place, name) in &self.writable {
+        let shown = self.writable.iter().map(|(place, name)| (place, self.folders.beside(name)));
+        let changed = self.changed.iter().map(|(place, name)| (place, self.folders.changes(name)));
+        for (place, written) in shown.chain(changed) {
             let path = Path::new(place.strip_prefix('/').unwrap_or(place));
             let found = folder(&resolved.root.join(path))?;
-            folder(&self.folders.beside(name))?;
+            folder(&written)?;
             if !world::is_free_place(place) || found != resolved.root.join(path) {
                 return Err(SandboxError::Place(place.clone()));
             }

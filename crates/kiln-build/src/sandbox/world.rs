@@ -3,7 +3,7 @@
 use kiln_sys::plan::attribute::{NO_DEVICES, NO_SET_USER_ID, READ_ONLY};
 use kiln_sys::{Filter, Identities, Namespaces, Plan, Resource, Step};
 
-use super::folders::{Folders, NOTHING, OVERLAY, WORLD};
+use super::folders::{CHANGES, FILES, Folders, NOTHING, OVERLAY, WORLD};
 use super::{Sandbox, etc};
 
 /// The user and group of every build.
@@ -70,6 +70,7 @@ pub(super) fn plan(sandbox: &Sandbox, terminal: bool, memory_is_controlled: bool
         plan.bind(format!("/world/{name}"), &to);
         plan.protect(to, NO_SET_USER_ID | NO_DEVICES);
     }
+    show_changed(&mut plan, sandbox);
     plan.detach("/host");
     plan.pivot("/new", None);
     plan.host_name("kiln");
@@ -118,6 +119,20 @@ fn lay_out_world(plan: &mut Plan, folders: &Folders) {
     plan.mount_or_bind("overlay", "/world", NO_DEVICES, &layers, format!("/room/{WORLD}"));
 }
 
+/// Folders of the root under an overlay of their own.
+fn show_changed(plan: &mut Plan, sandbox: &Sandbox) {
+    plan.make_directory("/before", 0o755);
+    for (index, (place, name)) in sandbox.changed.iter().enumerate() {
+        // Bound to a name of its own first: one with a comma or a colon in it would end an option.
+        let before = format!("before/{index}");
+        plan.make_directory(format!("/{before}"), 0o755);
+        plan.bind(format!("/lower{place}"), format!("/{before}"));
+        let changes = format!("room/{CHANGES}/{name}");
+        let layers = format!("lowerdir={before},upperdir={changes}/{FILES},workdir={changes}/{OVERLAY},userxattr");
+        plan.mount("overlay", format!("/new{place}"), NO_DEVICES, &layers);
+    }
+}
+
 fn restrict(plan: &mut Plan, sandbox: &Sandbox, terminal: bool, may_set_groups: bool, memory_is_controlled: bool) {
     if !terminal {
         plan.on_entry(Step::NewSession);
@@ -139,7 +154,8 @@ fn restrict(plan: &mut Plan, sandbox: &Sandbox, terminal: bool, may_set_groups: 
         plan.on_entry(Step::SupplementaryGroups(Vec::new()));
     }
     plan.on_entry(Step::KeepCapabilities(0));
-    plan.on_entry(Step::Confine(Filter::confined()));
+    let filter = if sandbox.without_flushes { Filter::confined_without_flushes() } else { Filter::confined() };
+    plan.on_entry(Step::Confine(filter));
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ pub struct ToolRequest {
     /// Directories of the root that may be written to. All else is read-only; `/out` is there, empty, and may be written
     /// to as well.
     pub writable: Vec<TreePath>,
+    /// Files that are in these already and may be written anew: every other one is read-only, there as elsewhere.
+    pub rewritable: Vec<TreePath>,
     /// The account that it takes itself to run as, if it looks for one.
     pub account: Option<&'static str>,
 }
@@ -79,7 +81,7 @@ impl ToolRequest {
     /// The key of its result.
     #[must_use]
     pub fn key(&self) -> ActionKey {
-        let mut key = KeyBuilder::new("finalize.tool/1")
+        let mut key = KeyBuilder::new("finalize.tool/2")
             .field("name", self.name)
             .field("version", self.version.to_le_bytes())
             .field("architecture", self.architecture.as_str())
@@ -89,6 +91,7 @@ impl ToolRequest {
         }
         key.list("environment", self.environment.iter().map(|(name, value)| format!("{name}={value}")))
             .list("writable", self.writable.iter().map(ToString::to_string))
+            .list("rewritable", self.rewritable.iter().map(ToString::to_string))
             .field("account", self.account.unwrap_or_default())
             .finish()
     }
@@ -309,11 +312,26 @@ pub(super) fn derive(tool: &'static Tool, context: &mut FinalizeContext<'_>) -> 
         environment.insert("LD_LIBRARY_PATH".to_owned(), folders.join(":"));
     }
     let root = Arc::new(root);
+    let rewritable = rewritable(&root, &writable, tool.writes.iter().map(|pattern| expand(pattern)));
     let (name, version, account) = (tool.name, tool.version, tool.owner);
-    let request = ToolRequest { name, version, architecture, root, commands, environment, writable, account };
+    let request =
+        ToolRequest { name, version, architecture, root, commands, environment, writable, rewritable, account };
     let owner = context.owner;
     context.pending.push(Pending { tool, owner, request });
     Ok(())
+}
+
+/// The files in writable directories that match what a tool writes.
+fn rewritable(root: &Dir, writable: &[TreePath], writes: impl Iterator<Item = String>) -> Vec<TreePath> {
+    let mut found: Vec<TreePath> = writes
+        .flat_map(|pattern| pattern::select(root, &pattern))
+        .filter(|(_, entry)| matches!(entry, Entry::File(_)))
+        .map(|(path, _)| path)
+        .filter(|path| writable.iter().any(|folder| path.starts_with(folder)))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Puts what a tool wrote in its place.
