@@ -127,8 +127,19 @@ impl TestProgram {
         command.envs(seed().and_then(|seed| seed.split_once('=')));
         // Cargo's own promise to tests: the package's folder is the working folder.
         command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command.env("PATH", path_with_system_programs());
         run(command.arg("--quiet"))
     }
+}
+
+/// Programs of the system too: an ordinary user's path on Debian does not lead to them.
+#[allow(clippy::disallowed_methods, reason = "who runs the tests is no input of Kiln")]
+fn path_with_system_programs() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let missing = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
+        .into_iter()
+        .filter(|folder| !path.split(':').any(|known| known == *folder));
+    std::iter::once(path.as_str()).filter(|path| !path.is_empty()).chain(missing).collect::<Vec<_>>().join(":")
 }
 
 /// What property tests begin their random inputs with. Of a commit, CI says the same each time; on a developer's machine

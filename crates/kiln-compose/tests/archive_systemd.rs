@@ -252,7 +252,7 @@ fn tmpfiles(bench: &Bench, root: &Path) {
     let bare = composed(&bench.request(&["tmpfiles"]), &bench.objects);
     let before = paths(root);
     // It asks the kernel by way of /proc.
-    let script = "mount --rbind /proc \"$1/proc\" && exec chroot \"$@\"";
+    let script = "mount --rbind /proc \"$1/proc\" && exec /usr/sbin/chroot \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["-Urm", "sh", "-c", script, "sh"]).arg(root).args(["systemd-tmpfiles", "--create"]);
     command.args(["run", "tmp", "dev", "proc", "sys"].map(|folder| format!("--exclude-prefix=/{folder}")));

@@ -103,7 +103,7 @@ pub fn lay_out(dir: &Dir, to: &Path, objects: &MemoryObjects) {
 /// As root of a user namespace: works for everyone.
 pub fn inside(root: &Path, command: &[&str]) -> Command {
     let mut inside = Command::new("unshare");
-    inside.arg("-Ur").arg("chroot").arg(root).args(command);
+    inside.arg("-Ur").arg("/usr/sbin/chroot").arg(root).args(command);
     inside.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     inside
 }
