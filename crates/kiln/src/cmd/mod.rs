@@ -9,4 +9,5 @@ pub mod lock;
 pub mod run;
 pub mod shell;
 pub mod show;
+pub mod verify;
 pub mod why;

@@ -15,3 +15,4 @@ mod rpm;
 mod running;
 mod store;
 mod tools;
+mod verifying;

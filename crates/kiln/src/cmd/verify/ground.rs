@@ -1,0 +1,203 @@
+//! Where the builds that are compared take place: temporary folders, each with a store that has nothing but what was
+//! downloaded before, and a clone of the project where it must lie elsewhere.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kiln_model::ObjectId;
+use kiln_model::lock::{Lock, LockedSource};
+use kiln_plan::{Services, Workspace};
+use kiln_store::Store;
+use kiln_verify::{Condition, Surroundings};
+use tempfile::TempDir;
+
+use crate::context::{Outcome, failed};
+use crate::failure::Failure;
+
+/// What all builds have in common.
+pub struct Ground<'a> {
+    workspace: &'a Workspace,
+    folder: TempDir,
+    now: u64,
+    /// Downloaded files that the store has, by what they are.
+    seeds: Vec<(ObjectId, PathBuf)>,
+}
+
+/// Where one build takes place.
+pub struct Plot {
+    folder: TempDir,
+    place: PathBuf,
+    clone: Option<PathBuf>,
+}
+
+fn io_failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    let message = format!("cannot {what} `{}`", path.display());
+    move |error| {
+        let hint = "choose another place for temporary stores: `--in DIR`".to_owned();
+        Failure::failed(&error, Some(hint)).within(message)
+    }
+}
+
+fn temporary(below: &Path) -> Outcome<TempDir> {
+    let made = tempfile::Builder::new()
+        .prefix("kiln-verify-")
+        .tempdir_in(below)
+        .map_err(io_failed("make a folder in", below))?;
+    // Another user has to get in.
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(made.path(), open).map_err(io_failed("open", made.path()))?;
+    Ok(made)
+}
+
+impl<'a> Ground<'a> {
+    /// Looks at what is there.
+    pub fn new(workspace: &'a Workspace, services: &Services, lock: &Lock, within: Option<&Path>) -> Outcome<Self> {
+        let folder = temporary(within.unwrap_or(&std::env::temp_dir()))?;
+        let mut digests: Vec<ObjectId> = Vec::new();
+        for package in lock.packages.values() {
+            digests.push(ObjectId(package.sha256));
+            digests.extend(package.parts.iter().map(|part| ObjectId(part.sha256)));
+        }
+        for source in lock.sources.values() {
+            match source {
+                LockedSource::Origin { files, .. } => digests.extend(files.iter().map(|file| ObjectId(file.sha256))),
+                LockedSource::Archive { sha256, .. } => digests.push(ObjectId(*sha256)),
+                // Those are read from where they are.
+                LockedSource::Git { .. } | LockedSource::Path { .. } => {}
+            }
+        }
+        digests.sort();
+        digests.dedup();
+        let seeds = digests.into_iter().filter_map(|id| Some((id, services.store.object_path(&id)?))).collect();
+        Ok(Self { workspace, folder, now: services.settings.now, seeds })
+    }
+
+    /// The folder of all of it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// This program, where every user can run it.
+    pub fn program(&self) -> Outcome<PathBuf> {
+        let copy = self.folder.path().join("kiln");
+        if !copy.exists() {
+            let own = std::env::current_exe().map_err(io_failed("find", Path::new("kiln")))?;
+            fs::copy(&own, &copy).map_err(io_failed("copy", &own))?;
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).map_err(io_failed("open", &copy))?;
+        }
+        Ok(copy)
+    }
+
+    /// Why a condition cannot be had of this project.
+    pub fn obstacle(&self, condition: &Condition) -> Option<&'static str> {
+        let git = &self.workspace.git;
+        if condition.elsewhere && (git.dirty || git.commit.is_none()) {
+            return Some("the project must lie elsewhere for it, and differs from its commit: commit first");
+        }
+        let modules = self.workspace.folder.join(".gitmodules").exists();
+        (condition.elsewhere && modules).then_some("the project must lie elsewhere for it, and has submodules")
+    }
+
+    /// Makes the place of one build.
+    pub fn plot(&self, surroundings: &Surroundings, condition: &Condition) -> Outcome<Plot> {
+        let folder = temporary(&surroundings.below(self.folder.path()))?;
+        let place = folder.path().join(&surroundings.place);
+        for name in ["store", "home"] {
+            fs::create_dir_all(place.join(name)).map_err(io_failed("make", &place))?;
+        }
+        let mut plot = Plot { folder, place, clone: None };
+        self.seed(&plot.path("store"))?;
+        if condition.elsewhere {
+            plot.clone = Some(self.clone_project(&plot.path("project"))?);
+        }
+        if let Some(user) = surroundings.user {
+            give(&plot.place, user).map_err(io_failed("give away", &plot.place))?;
+        }
+        Ok(plot)
+    }
+
+    /// A store with what was downloaded. Every byte of it is checked on the way.
+    fn seed(&self, store: &Path) -> Outcome<()> {
+        let inner = kiln_plan::services::store_folder(store);
+        let store = Store::open(&inner, kiln_plan::services::store_options(self.now))
+            .map_err(failed(kiln_store::OpenError::hint))?;
+        let session = store.session().map_err(failed(kiln_store::SessionError::hint))?;
+        for (id, path) in &self.seeds {
+            let copy = inner.join("seed");
+            fs::copy(path, &copy).map_err(io_failed("copy", path))?;
+            session.import_file(&copy, Some(*id)).map_err(failed(kiln_store::WriteError::hint))?;
+        }
+        session.flush().map_err(failed(kiln_store::WriteError::hint))
+    }
+
+    /// Clones the repository at the project's commit; gives the project's folder in it.
+    fn clone_project(&self, into: &Path) -> Outcome<PathBuf> {
+        let source = self.workspace.folder.canonicalize().map_err(io_failed("find", &self.workspace.folder))?;
+        let top = git(&source, &["rev-parse".as_ref(), "--show-toplevel".as_ref()])?;
+        let top = PathBuf::from(top.trim_end());
+        let commit = self.workspace.git.commit.clone().unwrap_or_default();
+        git(
+            &source,
+            &[
+                "clone".as_ref(),
+                "--quiet".as_ref(),
+                "--no-checkout".as_ref(),
+                "--no-local".as_ref(),
+                top.as_ref(),
+                into.as_ref(),
+            ],
+        )?;
+        git(into, &["checkout".as_ref(), "--quiet".as_ref(), "--detach".as_ref(), commit.as_ref()])?;
+        Ok(into.join(source.strip_prefix(&top).unwrap_or(Path::new(""))))
+    }
+}
+
+fn git(folder: &Path, arguments: &[&std::ffi::OsStr]) -> Outcome<String> {
+    let mut command = Command::new("git");
+    // A variable of a surrounding `git` would lead it to another repository.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        command.env_remove(name);
+    }
+    let output = command.arg("-C").arg(folder).args(arguments).output().map_err(io_failed("run", Path::new("git")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Failure::failed(&io::Error::other(said), None).within("cannot clone the project".to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Gives everything in a folder to a user.
+fn give(folder: &Path, user: u32) -> io::Result<()> {
+    let mut todo = vec![folder.to_owned()];
+    while let Some(path) = todo.pop() {
+        let found = fs::symlink_metadata(&path)?;
+        std::os::unix::fs::lchown(&path, Some(user), Some(user))?;
+        if found.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                todo.push(entry?.path());
+            }
+        }
+    }
+    chown(folder, Some(user), Some(user))
+}
+
+impl Plot {
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.place.join(name)
+    }
+
+    /// The project's folder: the clone, where there is one.
+    pub fn project<'b>(&'b self, usual: &'b Path) -> &'b Path {
+        self.clone.as_deref().unwrap_or(usual)
+    }
+
+    /// Leaves it where it is.
+    pub fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        &self.place
+    }
+}

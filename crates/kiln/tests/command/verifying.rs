@@ -1,0 +1,146 @@
+//! `kiln verify`: what is reproducible passes under every condition, and what is not is named with its likely cause.
+
+use serde_json::Value;
+
+use crate::world::{Project, World, is_root};
+
+/// A committed project whose one recipe runs `script`.
+fn built_by<'a>(world: &'a World, script: &str) -> Project<'a> {
+    let project = world.bare("p");
+    project.recipe("tool", &format!("build: {{ steps: [ {{ run: '{script}' }} ] }}\n"));
+    project.image("web", "packages: [tool, debian:hello]\noutputs: [oci, tar]\n");
+    project.lock();
+    project.commit();
+    project
+}
+
+/// The folder for temporary stores: one that another user can get to.
+fn within(world: &World) -> String {
+    world.folder().display().to_string()
+}
+
+/// Says in `$cores` how many cores may be used, or that there are more than one.
+const CORES: &str = "case $(grep Cpus_allowed_list /proc/self/status) in *[-,]*) cores=2;; *) cores=1;; esac; ";
+
+const HONEST: &str = "mkdir -p {{ out }}/usr/share; (env | sort | grep -v JOBS; umask; id; uname -n; pwd; ls -U /usr/bin | sort) > {{ out }}/usr/share/tool";
+
+#[test]
+fn what_is_reproducible_is_the_same_under_every_condition() {
+    let world = World::new();
+    let project = built_by(&world, HONEST);
+    std::fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let said = project.kiln(&["verify", "--json", "--in", &within(&world)]).done().stdout;
+    let results: Vec<Value> = serde_json::from_str(&said).unwrap();
+    let result = |name: &str| {
+        results.iter().find(|result| result["condition"] == name).unwrap_or_else(|| panic!("{name}: {said}"))
+    };
+    for name in ["again", "path", "one-job", "many-jobs", "umask", "locale", "environment", "machine"] {
+        assert_eq!(result(name)["result"], "same", "{said}");
+        assert_eq!(result(name)["compared"], 2, "{said}");
+    }
+    assert_eq!(result("user")["result"], if is_root() { "same" } else { "left-out" });
+    let left: Vec<String> = std::fs::read_dir(world.folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("kiln-verify-"))
+        .collect();
+    assert_eq!(left, [""; 0], "nothing is left behind");
+}
+
+#[test]
+fn a_time_a_random_number_and_an_order_are_named_with_file_and_cause() {
+    let world = World::new();
+    let project = built_by(
+        &world,
+        "mkdir -p {{ out }}/usr/share; date +%s.%N > {{ out }}/usr/share/time; \
+         cat /proc/sys/kernel/random/uuid > {{ out }}/usr/share/random; echo same > {{ out }}/usr/share/same",
+    );
+    let said = project.kiln(&["verify", "--condition", "again", "--in", &within(&world)]).failed(1, &[]).stdout;
+    for wanted in [
+        "again        DIFFERENT",
+        "web oci (",
+        "/usr/share/time differs at byte ",
+        "likely the time of the build: `SOURCE_DATE_EPOCH` has one that stays",
+        "/usr/share/random differs at byte ",
+        "likely a random number",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    assert!(!said.contains("/usr/share/same") && !said.contains("/usr/share/hello"), "{said}");
+    let json = project
+        .kiln(&["verify", "tool", "--json", "--condition", "again", "--in", &within(&world)])
+        .failed(1, &[])
+        .stdout;
+    let results: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(results[0]["result"], "different");
+    let paths: Vec<&str> =
+        results[0]["differences"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/usr/share/random", "/usr/share/time"]);
+}
+
+#[test]
+fn diffoscope_looks_into_the_first_file_that_differs_where_it_is_installed() {
+    let world = World::new();
+    let project = built_by(
+        &world,
+        "mkdir -p {{ out }}/usr/share; cat /proc/sys/kernel/random/uuid > {{ out }}/usr/share/a; date +%N > {{ out }}/usr/share/b",
+    );
+    // Stands in for the program: what it is given is looked at, not what it would say.
+    let programs = world.path("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let script = "#!/bin/sh\nfor last; do :; done\ncmp -s \"$last\" \"$(dirname \"$last\")/../first/a\" && exit\necho looked into \"$last\"\n";
+    std::fs::write(programs.join("diffoscope"), script).unwrap();
+    crate::world::set_mode(&programs.join("diffoscope"), 0o755);
+    let mut command = project.command(&["verify", "--condition", "again", "--in", &within(&world)]);
+    command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()));
+    let said = crate::world::ended(&mut command).failed(1, &["diffoscope of /usr/share/a:", "looked into "]).stderr;
+    assert!(said.contains("/second/a") && !said.contains("/second/b"), "{said}");
+}
+
+#[test]
+fn what_listens_to_the_number_of_cores_shows_with_one_core_only() {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        panic!("this test needs a machine with two cores");
+    }
+    let world = World::new();
+    let project = built_by(
+        &world,
+        &format!(
+            "{CORES} mkdir -p {{{{ out }}}}/usr/share; echo built with $cores cores > {{{{ out }}}}/usr/share/tool"
+        ),
+    );
+    let said =
+        project.kiln(&["verify", "--condition", "again,one-core", "--in", &within(&world)]).failed(1, &[]).stdout;
+    assert!(said.contains("again        same (2 compared)"), "{said}");
+    assert!(said.contains("one-core     DIFFERENT") && said.contains("likely the number of cores"), "{said}");
+}
+
+#[test]
+fn a_build_that_fails_under_a_condition_fails_the_verification_with_what_it_said() {
+    let world = World::new();
+    let project = built_by(
+        &world,
+        &format!("{CORES} test $cores -gt 1; mkdir -p {{{{ out }}}}/usr/share; echo > {{{{ out }}}}/usr/share/tool"),
+    );
+    let said = project.kiln(&["verify", "--condition", "one-core", "--in", &within(&world)]).failed(1, &[]).stdout;
+    assert!(said.contains("one-core     FAILED") && said.contains("tool"), "{said}");
+    let project = built_by(&world, "exit 1");
+    project
+        .kiln(&["verify", "--in", &within(&world)])
+        .failed(1, &["nothing to compare", "see to it that `kiln build`"]);
+}
+
+#[test]
+fn wrong_words_and_what_cannot_be_had_are_told() {
+    let world = World::new();
+    let project = built_by(&world, HONEST);
+    project
+        .kiln(&["verify", "--condition", "pathh"])
+        .failed(2, &["`pathh` is not a condition", "did you mean `path`?"]);
+    let list = project.kiln(&["verify", "--condition", "?"]).done().stdout;
+    assert!(list.lines().count() >= 10, "{list}");
+    project.write("kiln.yaml", format!("{}# changed\n", project.read("kiln.yaml")));
+    let said = project.kiln(&["verify", "--condition", "path", "--in", &within(&world)]).done().stdout;
+    assert!(said.contains("path         left out: ") && said.contains("commit first"), "{said}");
+    project.kiln(&["verify", "--in", "/no/such/folder"]).failed(1, &["/no/such/folder", "--in DIR"]);
+}
