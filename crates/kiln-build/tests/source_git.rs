@@ -36,6 +36,7 @@ fn commit(path: &Path, message: &str) -> String {
 
 fn action(bench: &Bench, path: &Path, commit: &str) -> GitAction {
     GitAction {
+        vendored: None,
         location: GitLocation::Local(path.to_owned()),
         commit: commit.to_owned(),
         submodules: false,

@@ -1,8 +1,9 @@
 //! One request: the places to ask in order, retries with growing waits, resumption, and the check at the end.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -66,9 +67,25 @@ impl Fetcher {
         let watch = Watch { reporter, stop: &stop, gained: &|_| {} };
         let task = Task::start(reporter, "Fetching", &request.subject, request.expect.size());
         let mut memory = Memory::default();
-        let fetched = self.ask_all(request, &mut memory, &task, &watch)?;
+        let fetched = self.ask_all(&self.with_vendored(request), &mut memory, &task, &watch)?;
         task.finish(String::new(), false);
         Ok((memory.0, fetched))
+    }
+
+    /// Is this file in the folder of those that the project brings itself?
+    #[must_use]
+    pub fn has_vendored(&self, sha256: &Digest) -> bool {
+        self.options.vendored.as_ref().is_some_and(|folder| vendored_path(folder, sha256).is_file())
+    }
+
+    /// The request with the file that the project brings itself as its first place, if there is one.
+    fn with_vendored<'a>(&self, request: &'a Request) -> Cow<'a, Request> {
+        let Expect::Digest { sha256, .. } = request.expect else { return Cow::Borrowed(request) };
+        let folder = self.options.vendored.as_ref().filter(|_| self.has_vendored(&sha256));
+        let path = folder.and_then(|folder| std::path::absolute(vendored_path(folder, &sha256)).ok());
+        let Some(url) = path.and_then(|path| Url::from_file_path(path).ok()) else { return Cow::Borrowed(request) };
+        let urls = std::iter::once(url).chain(request.urls.iter().cloned()).collect();
+        Cow::Owned(Request { urls, ..request.clone() })
     }
 
     pub(crate) fn fetch_watched(
@@ -81,6 +98,7 @@ impl Fetcher {
             (watch.gained)(fetched.size);
             return Ok(fetched);
         }
+        let request = &*self.with_vendored(request);
         let needs_socket = |url: &Url| matches!(url.scheme(), "http" | "https");
         if self.options.offline && request.urls.iter().all(needs_socket) {
             // Said before a part file is made.
@@ -335,6 +353,13 @@ impl Fetcher {
             _ => Ok(got),
         }
     }
+}
+
+/// Where a file lies in a folder of files by digest: `sha256/AB/CDEF...`, all 64 digits.
+#[must_use]
+pub fn vendored_path(folder: &Path, sha256: &Digest) -> PathBuf {
+    let hex = sha256.to_hex();
+    folder.join("sha256").join(&hex[..2]).join(&hex[2..])
 }
 
 /// Is this the client's way to say that the connection ended in the middle?

@@ -20,6 +20,6 @@ mod request;
 mod transport;
 
 pub use error::{FetchError, shown};
-pub use fetch::Fetcher;
+pub use fetch::{Fetcher, vendored_path};
 pub use request::{Expect, FetchOptions, Fetched, Job, Proxies, Request};
 pub use url::Url;

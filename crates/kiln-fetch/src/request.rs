@@ -87,6 +87,8 @@ pub struct FetchOptions {
     /// The bound for pinned bytes of unknown size. The largest sources that distributions build from have about three
     /// thousand million bytes.
     pub size_limit: u64,
+    /// A folder of pinned files by their digest ([`crate::vendored_path`]), which is asked before any other place.
+    pub vendored: Option<PathBuf>,
     /// How this program names itself.
     pub user_agent: String,
     /// Proxies to go through.
@@ -113,6 +115,7 @@ impl Default for FetchOptions {
             retries: 2,
             backoff: Duration::from_millis(500),
             size_limit: 4 << 30,
+            vendored: None,
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::default(),
         }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kiln_build::graph::{Graph, NodeId};
-use kiln_build::source::{FetchAction, Pinned};
+use kiln_build::source::{FetchAction, Pinned, PlaceOfPin};
 use kiln_fetch::{Expect, Request, Url};
 use kiln_import::archive::format_of;
 use kiln_import::mirror::MirrorError;
 use kiln_model::lock::{EntryRef, LOCK_FILE, Lock, LockedFile, LockedPackage, PackageKey, TargetKey};
-use kiln_model::{Architecture, ArchiveKind, ObjectId, OriginName, PackageName, PackageRef};
+use kiln_model::{Architecture, ArchiveKind, Digest, ObjectId, OriginName, PackageName, PackageRef};
 
 use crate::action::{ImportAction, MemberNode};
 use crate::services::Services;
@@ -124,18 +124,7 @@ impl<'a> Imports<'a> {
             return Ok(*node);
         }
         let subject = format!("{} {}", key.name, package.version);
-        let pinned = LockedFile {
-            name: subject.clone(),
-            path: package.path.clone(),
-            sha256: package.sha256,
-            size: package.size,
-        };
-        let file = self.file(graph, &key.origin, &pinned, &PinnedBy::Package(key.clone()))?;
-        let mut parts = Vec::with_capacity(package.parts.len());
-        for part in &package.parts {
-            let part = LockedFile { name: format!("{} ({})", key.name, part.name), ..part.clone() };
-            parts.push(self.file(graph, &key.origin, &part, &PinnedBy::Package(key.clone()))?);
-        }
+        let (file, parts) = self.files(graph, key, package)?;
         let text = self.text.clone();
         let by = PinnedBy::Package(key.clone());
         let node = graph.add(ImportAction {
@@ -152,6 +141,56 @@ impl<'a> Imports<'a> {
         Ok(node)
     }
 
+    /// The nodes that bring the files of a package: its first one, and the others that it consists of.
+    pub(crate) fn files(
+        &mut self,
+        graph: &mut Graph,
+        key: &PackageKey,
+        package: &LockedPackage,
+    ) -> Result<(NodeId, Vec<NodeId>), ImportsError> {
+        let pinned = LockedFile {
+            name: format!("{} {}", key.name, package.version),
+            path: package.path.clone(),
+            sha256: package.sha256,
+            size: package.size,
+        };
+        let file = self.file(graph, &key.origin, &pinned, &PinnedBy::Package(key.clone()))?;
+        let mut parts = Vec::with_capacity(package.parts.len());
+        for part in &package.parts {
+            let part = LockedFile { name: format!("{} ({})", key.name, part.name), ..part.clone() };
+            parts.push(self.file(graph, &key.origin, &part, &PinnedBy::Package(key.clone()))?);
+        }
+        Ok((file, parts))
+    }
+
+    /// The node that brings a file of a source package.
+    pub(crate) fn source_file(
+        &mut self,
+        graph: &mut Graph,
+        origin: &OriginName,
+        (package, version): (&PackageName, &str),
+        file: &LockedFile,
+        by: &PinnedBy,
+    ) -> Result<NodeId, ImportsError> {
+        let pinned = LockedFile { name: format!("{package} {version}: {}", file.name), ..file.clone() };
+        self.file(graph, origin, &pinned, by)
+    }
+
+    /// The node that brings a file by its address. `place` says where it is pinned.
+    pub(crate) fn address(
+        &self,
+        graph: &mut Graph,
+        address: Url,
+        (sha256, size): (Digest, Option<u64>),
+        place: PlaceOfPin,
+    ) -> NodeId {
+        let name =
+            address.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or(address.as_str()).to_owned();
+        let request = Request { urls: vec![address], expect: Expect::Digest { sha256, size }, subject: name };
+        let (fetcher, work) = (Arc::clone(&self.services.fetcher), self.services.work.clone());
+        graph.add(FetchAction { request, fetcher, pinned: Some(Pinned { place, gone: None, other: None }), work })
+    }
+
     /// A node that brings a file of an archive.
     ///
     /// # Errors
@@ -165,8 +204,8 @@ impl<'a> Imports<'a> {
     ) -> Result<NodeId, ImportsError> {
         let LockedFile { name, path, sha256, size } = pinned;
         let wrong = || ImportsError::Path { path: path.to_owned() };
-        // What is in the store needs no mirror: a machine without one still builds.
-        let there = self.services.session.has_object(&ObjectId(*sha256));
+        // What is in the store or the project needs no mirror: a machine without one still builds.
+        let there = self.services.session.has_object(&ObjectId(*sha256)) || self.services.fetcher.has_vendored(sha256);
         let mut urls = Vec::new();
         match self.mirrors(origin) {
             Ok(mirrors) => {

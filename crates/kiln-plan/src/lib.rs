@@ -18,6 +18,7 @@ pub mod services;
 pub mod tools;
 pub mod units;
 pub mod unknown;
+pub mod vendored;
 pub mod workspace;
 
 pub use plan::{AuditError, ImageNodes, Plan, PlanError};

@@ -21,6 +21,7 @@ use crate::imports::{Imports, ImportsError};
 use crate::recipes::{Brought, RecipeError, RecipeNodes, Recipes};
 use crate::rules::Rules;
 use crate::services::Services;
+use crate::vendored::{self, Everything};
 use crate::workspace::Workspace;
 
 /// Why there is no plan.
@@ -70,6 +71,7 @@ pub struct ImageNodes {
 /// A graph that is being made for a project.
 pub struct Plan<'a> {
     workspace: &'a Workspace,
+    lock: &'a Lock,
     services: &'a Services,
     architecture: Architecture,
     graph: Graph,
@@ -88,6 +90,7 @@ impl<'a> Plan<'a> {
         let rules = services.rules_of(workspace);
         Self {
             workspace,
+            lock,
             services,
             architecture,
             graph: Graph::new(),
@@ -163,6 +166,15 @@ impl<'a> Plan<'a> {
     #[must_use]
     pub const fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The nodes of everything that the lock pins, for every architecture.
+    ///
+    /// # Errors
+    /// When nobody can be asked for something.
+    pub fn everything(&mut self) -> Result<Everything, PlanError> {
+        let Self { workspace, lock, graph, imports, .. } = self;
+        Ok(vendored::everything(workspace, lock, graph, imports)?)
     }
 
     /// The tests of every recipe that is in the plan.

@@ -9,11 +9,9 @@ use kiln_archive::extract::Links;
 use kiln_build::graph::{Graph, NodeId};
 use kiln_build::recipe::{BuildAction, BuildPatch, BuildSource, Environment, Sandboxed};
 use kiln_build::sandbox::Limits;
-use kiln_build::source::{
-    FetchAction, FolderAction, ForeignAction, GitAction, GitError, GitLocation as Repository, Pinned, UnpackAction,
-};
-use kiln_fetch::{Expect, Request, Url};
-use kiln_model::lock::{Lock, LockedFile, LockedSource};
+use kiln_build::source::{FolderAction, ForeignAction, GitAction, GitError, UnpackAction};
+use kiln_fetch::Url;
+use kiln_model::lock::{Lock, LockedSource};
 use kiln_model::project::Variant;
 use kiln_model::recipe::{BuildVars, OutwardLinks, Recipe, Source, SourceKind};
 use kiln_model::{Architecture, PackageName, PackageRef, PartName};
@@ -24,6 +22,7 @@ use crate::imports::{self, Imports, ImportsError, PinnedBy};
 use crate::rules::Rules;
 use crate::services::Services;
 use crate::units::{self, UnitError};
+use crate::vendored::{VENDOR, VENDORED_COMMITS, git_location};
 use crate::workspace::Workspace;
 
 /// Why a recipe cannot be planned.
@@ -336,9 +335,8 @@ impl<'a> Recipes<'a> {
             ) => {
                 let mut nodes = Vec::new();
                 for file in files {
-                    let pinned = LockedFile { name: format!("{package} {version}: {}", file.name), ..file.clone() };
                     let by = PinnedBy::Source(key.0.clone(), index);
-                    let node = imports.file(graph, origin, &pinned, &by)?;
+                    let node = imports.source_file(graph, origin, (package, version), file, &by)?;
                     nodes.push((file.name.clone(), node));
                 }
                 graph.add(ForeignAction {
@@ -351,15 +349,8 @@ impl<'a> Recipes<'a> {
             (SourceKind::Archive { strip, links, .. }, LockedSource::Archive { url, sha256, size }) => {
                 let address = Url::parse(url).map_err(|_| RecipeError::Address(url.clone()))?;
                 let name = address.path_segments().and_then(|mut s| s.next_back()).unwrap_or(url).to_owned();
-                let request = Request {
-                    urls: vec![address],
-                    expect: Expect::Digest { sha256: *sha256, size: *size },
-                    subject: name.clone(),
-                };
-                let fetcher = Arc::clone(&self.services.fetcher);
                 let at = format!("{}:{}", self.workspace.project.sources.path(source.place.file), source.place.line);
-                let pinned = Pinned { place: Arc::new(move || at.clone()), gone: None, other: None };
-                let file = graph.add(FetchAction { request, fetcher, pinned: Some(pinned), work });
+                let file = imports.address(graph, address, (*sha256, *size), Arc::new(move || at.clone()));
                 graph.add(UnpackAction {
                     name,
                     file,
@@ -369,7 +360,7 @@ impl<'a> Recipes<'a> {
                 })
             }
             (SourceKind::Git { location, .. }, LockedSource::Git { commit, tree, .. }) => graph.add(GitAction {
-                location: Repository::parse(&location.to_string(), &self.workspace.folder)?,
+                location: git_location(self.workspace, &key, &location.to_string())?,
                 commit: commit.clone(),
                 submodules: true,
                 expected: *tree,
@@ -379,6 +370,7 @@ impl<'a> Recipes<'a> {
                 }),
                 git: Arc::clone(&self.services.git),
                 work,
+                vendored: Some(self.workspace.folder.join(VENDOR).join(VENDORED_COMMITS)),
                 offline: self.services.settings.fetch.offline,
             }),
             (SourceKind::Path { path }, LockedSource::Path { .. }) => graph.add(FolderAction {

@@ -95,7 +95,10 @@ impl Identities {
     /// of a group that takes rights away.
     #[must_use]
     pub fn may_set_groups(&self) -> bool {
-        self.tools.is_some() || rustix::process::geteuid().is_root()
+        let root = || rustix::process::geteuid().is_root();
+        // Root of a user namespace that was made without leave to set groups has no leave to give.
+        let denied = || fs::read_to_string("/proc/self/setgroups").is_ok_and(|word| word.trim() == "deny");
+        self.tools.is_some() || (root() && !denied())
     }
 
     /// Writes the maps of a process that is in a new user namespace and has none yet.

@@ -72,6 +72,8 @@ pub enum Command {
     Show(cmd::show::Show),
     /// Say why a path is in an image
     Why(cmd::why::Why),
+    /// Bring every pinned byte into the project, so that it builds with no network for ever
+    Vendor(cmd::vendor::Vendor),
     /// Build again under other conditions, and say what came out differently
     Verify(cmd::verify::Verify),
     /// Say what every hook of an image's packages would have done, and what became of it

@@ -15,6 +15,7 @@ use kiln_model::lock::{self, LOCK_FILE, Lock};
 use kiln_model::user_config::UserConfig;
 use kiln_model::{Architecture, Event, Reporter};
 use kiln_plan::locking::{self, LockError, Update, Wanted};
+use kiln_plan::vendored::VENDOR;
 use kiln_plan::{MirrorWords, Services, Settings, Workspace, WorkspaceError, pins};
 
 use crate::cli::{Global, Target};
@@ -128,8 +129,8 @@ impl Context {
         words
     }
 
-    /// Opens what building takes.
-    pub fn services(&self) -> Outcome<Services> {
+    /// Opens what building a project takes.
+    pub fn services(&self, workspace: &Workspace) -> Outcome<Services> {
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let proxies = &self.environment.proxies;
         let user = self.user_config()?;
@@ -143,6 +144,7 @@ impl Context {
                     https: proxies.https.clone(),
                     except: proxies.except.clone(),
                 },
+                vendored: Some(workspace.folder.join(VENDOR)),
                 size_limit: user.largest_download.unwrap_or(standard.size_limit),
                 ..standard
             },

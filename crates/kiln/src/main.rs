@@ -66,6 +66,7 @@ fn command() -> ExitCode {
         Command::Shell(command) => command.run(&context),
         Command::Show(command) => command.run(&context),
         Command::Why(command) => command.run(&context),
+        Command::Vendor(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
         Command::Gc(command) => command.run(&context),

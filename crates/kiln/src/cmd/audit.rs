@@ -31,7 +31,7 @@ impl Audit {
     pub fn run(&self, context: &Context) -> Outcome {
         let workspace = context.workspace(&self.target)?;
         let image = image_of(&workspace, self.target.name.as_deref())?;
-        let services = context.services()?;
+        let services = context.services(&workspace)?;
         let lock = context.lock(&workspace, &services, false)?;
         let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);
         let nodes = plan.image(image).map_err(failed(PlanError::hint))?;

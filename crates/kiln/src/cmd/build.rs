@@ -117,7 +117,7 @@ impl Build {
         names: &[Option<&str>],
         built: &mut Vec<serde_json::Value>,
     ) -> Outcome<()> {
-        let services = context.services()?;
+        let services = context.services(workspace)?;
         let mut lock = if self.lock {
             context.lock(workspace, &services, true)?
         } else {

@@ -34,7 +34,7 @@ impl Lock {
     pub fn run(&self, context: &Context) -> Outcome {
         let workspace = context.workspace(&self.project)?;
         let old = context.salvage_lock(&workspace)?;
-        let services = context.services()?;
+        let services = context.services(&workspace)?;
         let update = match &self.update {
             None => Update::Nothing,
             Some(names) if names.is_empty() => Update::Everything,

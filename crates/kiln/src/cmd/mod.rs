@@ -9,5 +9,6 @@ pub mod lock;
 pub mod run;
 pub mod shell;
 pub mod show;
+pub mod vendor;
 pub mod verify;
 pub mod why;

@@ -67,7 +67,7 @@ impl Run {
         let workspace = context.workspace(&self.target)?;
         let image = image_of(&workspace, self.target.name.as_deref())?;
         let (checkout, tree) = {
-            let services = context.services()?;
+            let services = context.services(&workspace)?;
             let lock = if self.lock {
                 context.lock(&workspace, &services, true)?
             } else {

@@ -42,7 +42,7 @@ impl Shell {
                 Some(format!("it has {}", known.join(", "))),
             )
         })?;
-        let services = context.services()?;
+        let services = context.services(&workspace)?;
         let exit = if self.failed {
             let build = FailedBuild::find(&services.work, &package).map_err(failed(WorkError::hint))?;
             let build = build.ok_or_else(|| {

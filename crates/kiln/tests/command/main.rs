@@ -15,4 +15,5 @@ mod rpm;
 mod running;
 mod store;
 mod tools;
+mod vendoring;
 mod verifying;

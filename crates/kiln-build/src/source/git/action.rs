@@ -1,6 +1,7 @@
 //! The action that makes a commit a stored tree.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_model::{ActionKey, Dir, Entry, KeyBuilder, TreeId, TreePath};
@@ -31,6 +32,8 @@ pub struct GitAction {
     pub git: Arc<Git>,
     /// Where repositories are kept.
     pub work: Workplace,
+    /// A folder with repositories of one commit each, named by it, which are asked first. No part of the key.
+    pub vendored: Option<PathBuf>,
     /// Never open a socket.
     pub offline: bool,
 }
@@ -56,7 +59,8 @@ impl GitAction {
     ) -> Result<Dir, GitError> {
         let (git, cancel) = (&*self.git, context.cancel);
         let (mut contents, modules) = {
-            let repository = Repository::open(git, &self.work, location)?;
+            let near = vendored_commit(self.vendored.as_deref(), commit);
+            let repository = Repository::open(git, &self.work, near.as_ref().unwrap_or(location))?;
             repository.fetch(git, commit, self.offline, cancel)?;
             let contents = contents::read(git, &repository, commit, context.session, cancel)?;
             let declared = self.submodules && !contents.submodules.is_empty();
@@ -86,8 +90,19 @@ impl GitAction {
     }
 }
 
+/// The repository of a commit in a folder of such, if it is there.
+pub(super) fn vendored_commit(folder: Option<&Path>, commit: &str) -> Option<GitLocation> {
+    check_commit(commit).ok()?;
+    let place = folder?.join(commit);
+    place.join("HEAD").is_file().then(|| std::path::absolute(place).ok().map(GitLocation::Local))?
+}
+
 /// The addresses in `.gitmodules`, by path.
-fn submodule_addresses(git: &Git, repository: &Repository, commit: &str) -> Result<BTreeMap<String, String>, GitError> {
+pub(super) fn submodule_addresses(
+    git: &Git,
+    repository: &Repository,
+    commit: &str,
+) -> Result<BTreeMap<String, String>, GitError> {
     let blob = format!("--blob={commit}:.gitmodules");
     let listed = git.output(Some(repository.path()), &["config", "-z", &blob, "--list"])?;
     let listed = String::from_utf8_lossy(&listed).into_owned();

@@ -9,12 +9,14 @@ mod action;
 mod contents;
 mod program;
 mod repository;
+mod vendor;
 
 use std::path::{Path, PathBuf};
 
 pub use action::GitAction;
 pub use program::Git;
 pub use repository::resolve_rev;
+pub use vendor::vendor;
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -103,6 +103,42 @@ impl Repository {
         self.check_kind(git, commit)
     }
 
+    /// Makes a bare repository of one commit, without its history, at `into`; there at once or not at all.
+    pub fn copy_commit(&self, git: &Git, commit: &str, into: &Path, cancel: &Cancel) -> Result<(), GitError> {
+        let aside = into.with_extension("new");
+        let failed = |doing, place: &Path| {
+            let place = place.to_owned();
+            move |error| WorkError::new(doing, &place, error)
+        };
+        crate::work::remove_all(&aside).map_err(failed("remove", &aside))?;
+        let place = aside.to_string_lossy().into_owned();
+        git.output(None, &["init", "--quiet", "--bare", "--template=", "--initial-branch=kiln", &place])?;
+        // One pack: loose files of a large commit would be tens of thousands.
+        let one = format!("+{commit}:refs/heads/kiln");
+        let arguments = [
+            "fetch",
+            "--quiet",
+            "--depth=1",
+            "--keep",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--",
+        ];
+        let mut arguments: Vec<&OsStr> = arguments.map(OsStr::new).to_vec();
+        arguments.extend([self.path.as_os_str(), OsStr::new(&one)]);
+        git.long(&aside, &self.config, &arguments, cancel)?;
+        let packs = aside.join("objects/pack");
+        for entry in fs::read_dir(&packs).map_err(failed("read", &packs))?.flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "keep") {
+                fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
+            }
+        }
+        crate::work::remove_all(into).map_err(failed("remove", into))?;
+        fs::rename(&aside, into).map_err(failed("rename", into))?;
+        Ok(())
+    }
+
     fn check_kind(&self, git: &Git, commit: &str) -> Result<(), GitError> {
         match self.kind(git, commit) {
             Some(kind) if kind == "commit" => Ok(()),

@@ -99,7 +99,7 @@ impl Verify {
         names: &[Option<&str>],
         conditions: &[&'static Condition],
     ) -> Outcome<Vec<Result>> {
-        let services = context.services()?;
+        let services = context.services(workspace)?;
         let lock = context.lock_or_make(workspace, &services)?;
         let ground = Ground::new(workspace, &services, &lock, self.within.as_deref())?;
         context.progress.step("Building", "as it is, to compare with");
