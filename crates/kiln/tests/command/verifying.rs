@@ -1,5 +1,9 @@
 //! `kiln verify`: what is reproducible passes under every condition, and what is not is named with its likely cause.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
 use serde_json::Value;
 
 use crate::world::{Project, World, is_root};
@@ -128,6 +132,49 @@ fn a_build_that_fails_under_a_condition_fails_the_verification_with_what_it_said
     project
         .kiln(&["verify", "--in", &within(&world)])
         .failed(1, &["nothing to compare", "see to it that `kiln build`"]);
+}
+
+/// A mirror on loopback that remembers what it was asked for. Gives its address.
+fn mirror(world: &World, asked: &Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let (root, asked) = (world.path("mirror"), Arc::clone(asked));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let request = lines.next().unwrap_or_default();
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let path = request.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
+            let answer = match std::fs::read(root.join(&path)) {
+                Ok(bytes) => [
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", bytes.len()).into_bytes(),
+                    b"Connection: close\r\n\r\n".to_vec(),
+                    bytes,
+                ]
+                .concat(),
+                Err(_) => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
+            };
+            asked.lock().unwrap().push(path);
+            // Who asked may have left.
+            let _ = stream.write_all(&answer);
+        }
+    });
+    address
+}
+
+#[test]
+fn what_the_first_build_downloads_is_downloaded_once_and_serves_without_a_network() {
+    let world = World::new();
+    let project = built_by(&world, HONEST);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let mut command = project.command(&["verify", "--condition", "again,machine", "--in", &within(&world)]);
+    command.env("KILN_MIRROR_DEBIAN", mirror(&world, &asked)).env("KILN_STORE", world.path("empty-store"));
+    let said = crate::world::ended(&mut command).done().stdout;
+    assert!(said.contains("again        same") && said.contains("machine      same"), "{said}");
+    let asked = asked.lock().unwrap();
+    let hello = asked.iter().filter(|path| path.contains("/hello_")).count();
+    assert_eq!(hello, 1, "{asked:?}");
 }
 
 #[test]

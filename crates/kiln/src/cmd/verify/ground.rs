@@ -54,8 +54,13 @@ fn temporary(below: &Path) -> Outcome<TempDir> {
 
 impl<'a> Ground<'a> {
     /// Looks at what is there.
-    pub fn new(workspace: &'a Workspace, services: &Services, lock: &Lock, within: Option<&Path>) -> Outcome<Self> {
+    pub fn new(workspace: &'a Workspace, services: &Services, within: Option<&Path>) -> Outcome<Self> {
         let folder = temporary(within.unwrap_or(&std::env::temp_dir()))?;
+        Ok(Self { workspace, folder, now: services.settings.now, seeds: Vec::new() })
+    }
+
+    /// Takes what was downloaded for the first build, so that no other one downloads it again.
+    pub fn take_seeds(&mut self, services: &Services, lock: &Lock) {
         let mut digests: Vec<ObjectId> = Vec::new();
         for package in lock.packages.values() {
             digests.push(ObjectId(package.sha256));
@@ -71,8 +76,7 @@ impl<'a> Ground<'a> {
         }
         digests.sort();
         digests.dedup();
-        let seeds = digests.into_iter().filter_map(|id| Some((id, services.store.object_path(&id)?))).collect();
-        Ok(Self { workspace, folder, now: services.settings.now, seeds })
+        self.seeds = digests.into_iter().filter_map(|id| Some((id, services.store.object_path(&id)?))).collect();
     }
 
     /// The folder of all of it.

@@ -101,7 +101,7 @@ impl Verify {
     ) -> Outcome<Vec<Result>> {
         let services = context.services(workspace)?;
         let lock = context.lock_or_make(workspace, &services)?;
-        let ground = Ground::new(workspace, &services, &lock, self.within.as_deref())?;
+        let mut ground = Ground::new(workspace, &services, self.within.as_deref())?;
         context.progress.step("Building", "as it is, to compare with");
         let folder = ground.folder().join("first");
         let surroundings = Surroundings::default();
@@ -114,6 +114,7 @@ impl Verify {
                 return Err(Failure::failed(&report::NotBuilt, Some(hint)));
             }
         };
+        ground.take_seeds(&services, &lock);
         let mut results = Vec::new();
         for condition in conditions {
             context.progress.step("Building", &format!("again, with {}", condition.summary));
