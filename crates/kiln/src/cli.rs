@@ -72,6 +72,10 @@ pub enum Command {
     Show(cmd::show::Show),
     /// Say why a path is in an image
     Why(cmd::why::Why),
+    /// Say what `kiln lock --update` would change
+    Outdated(cmd::outdated::Outdated),
+    /// Say what changed in images between two commits
+    Diff(cmd::diff::Diff),
     /// Bring every pinned byte into the project, so that it builds with no network for ever
     Vendor(cmd::vendor::Vendor),
     /// Build again under other conditions, and say what came out differently

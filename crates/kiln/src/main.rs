@@ -1,6 +1,7 @@
 //! The command: parses, calls the crates below, renders. Nothing else in Kiln prints.
 
 mod cli;
+mod clone;
 mod cmd;
 mod context;
 mod environment;
@@ -66,6 +67,8 @@ fn command() -> ExitCode {
         Command::Shell(command) => command.run(&context),
         Command::Show(command) => command.run(&context),
         Command::Why(command) => command.run(&context),
+        Command::Outdated(command) => command.run(&context),
+        Command::Diff(command) => command.run(&context),
         Command::Vendor(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),

@@ -62,7 +62,7 @@ impl Lock {
 }
 
 /// What changed between two locks, a line each.
-fn changes(old: &LockFile, new: &LockFile) -> Vec<String> {
+pub fn changes(old: &LockFile, new: &LockFile) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, origin) in &new.origins {
         match old.origins.get(name) {

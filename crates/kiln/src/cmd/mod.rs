@@ -2,10 +2,12 @@
 
 pub mod audit;
 pub mod build;
+pub mod diff;
 pub mod fsck;
 pub mod gc;
 pub mod init;
 pub mod lock;
+pub mod outdated;
 pub mod run;
 pub mod shell;
 pub mod show;

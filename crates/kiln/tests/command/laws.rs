@@ -338,3 +338,29 @@ fn law_10_nothing_is_accepted_and_ignored() {
     refused(recipe, "needs: [debain:hello]\n", &["packages/tool/package.yaml:6:", "debain"]);
     refused(recipe, "homepage: x\n", &["packages/tool/package.yaml:6:1", "`homepage`"]);
 }
+
+#[test]
+fn a_commit_that_changes_nothing_of_an_image_moves_its_label_and_no_other_layer() {
+    let world = World::new();
+    let project = rich(&world, "p");
+    project.kiln(&["build"]).done();
+    project.commit();
+    // Layers by what they are called and hold, of the image as it is now.
+    let layers = || -> Vec<(String, String)> {
+        let shown = project.json(&["show", "--json"]);
+        let list = shown["layers"].as_array().unwrap().clone();
+        list.iter()
+            .map(|one| (one["name"].as_str().unwrap().to_owned(), one["tree"].as_str().unwrap().to_owned()))
+            .collect()
+    };
+    let before = layers();
+    assert!(before.len() > 3, "{before:?}");
+    project.write("README", "Words.\n");
+    project.commit();
+    let after = layers();
+    let moved: Vec<&str> =
+        before.iter().zip(&after).filter(|(a, b)| a != b).map(|((name, _), _)| name.as_str()).collect();
+    assert_eq!((before.len(), moved), (after.len(), vec!["label"]));
+    // And nothing is composed, derived or packed again but that layer.
+    project.kiln(&["build"]).done().did_not_say(&["Building", "Importing", "Deriving"]);
+}

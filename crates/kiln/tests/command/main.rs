@@ -15,5 +15,6 @@ mod rpm;
 mod running;
 mod store;
 mod tools;
+mod upkeep;
 mod vendoring;
 mod verifying;

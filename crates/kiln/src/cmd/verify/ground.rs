@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use kiln_model::ObjectId;
 use kiln_model::lock::{Lock, LockedSource};
@@ -14,6 +13,7 @@ use kiln_store::Store;
 use kiln_verify::{Condition, Surroundings};
 use tempfile::TempDir;
 
+use crate::clone::clone_at;
 use crate::context::{Outcome, failed};
 use crate::failure::Failure;
 
@@ -115,7 +115,8 @@ impl<'a> Ground<'a> {
         let mut plot = Plot { folder, place, clone: None };
         self.seed(&plot.path("store"))?;
         if condition.elsewhere {
-            plot.clone = Some(self.clone_project(&plot.path("project"))?);
+            let commit = self.workspace.git.commit.clone().unwrap_or_default();
+            plot.clone = Some(clone_at(&self.workspace.folder, &commit, &plot.path("project"))?);
         }
         if let Some(user) = surroundings.user {
             give(&plot.place, user).map_err(io_failed("give away", &plot.place))?;
@@ -136,41 +137,6 @@ impl<'a> Ground<'a> {
         }
         session.flush().map_err(failed(kiln_store::WriteError::hint))
     }
-
-    /// Clones the repository at the project's commit; gives the project's folder in it.
-    fn clone_project(&self, into: &Path) -> Outcome<PathBuf> {
-        let source = self.workspace.folder.canonicalize().map_err(io_failed("find", &self.workspace.folder))?;
-        let top = git(&source, &["rev-parse".as_ref(), "--show-toplevel".as_ref()])?;
-        let top = PathBuf::from(top.trim_end());
-        let commit = self.workspace.git.commit.clone().unwrap_or_default();
-        git(
-            &source,
-            &[
-                "clone".as_ref(),
-                "--quiet".as_ref(),
-                "--no-checkout".as_ref(),
-                "--no-local".as_ref(),
-                top.as_ref(),
-                into.as_ref(),
-            ],
-        )?;
-        git(into, &["checkout".as_ref(), "--quiet".as_ref(), "--detach".as_ref(), commit.as_ref()])?;
-        Ok(into.join(source.strip_prefix(&top).unwrap_or(Path::new(""))))
-    }
-}
-
-fn git(folder: &Path, arguments: &[&std::ffi::OsStr]) -> Outcome<String> {
-    let mut command = Command::new("git");
-    // A variable of a surrounding `git` would lead it to another repository.
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
-        command.env_remove(name);
-    }
-    let output = command.arg("-C").arg(folder).args(arguments).output().map_err(io_failed("run", Path::new("git")))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Failure::failed(&io::Error::other(said), None).within("cannot clone the project".to_owned()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Gives everything in a folder to a user.
