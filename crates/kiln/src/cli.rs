@@ -94,10 +94,13 @@ pub enum Command {
     },
 }
 
+/// What stands before the address of a project that is a commit of a Git repository.
+pub const GIT: &str = "git+";
+
 /// A project and one thing in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The project's folder.
+    /// The project's folder, or `git+URL#REV`.
     pub project: PathBuf,
     /// The image or package; none means all, or the only one.
     pub name: Option<String>,
@@ -106,8 +109,18 @@ pub struct Target {
 impl std::str::FromStr for Target {
     type Err = String;
 
-    /// `NAME` in the project here, `DIR` for a project elsewhere, `DIR#NAME` for one thing of it.
+    /// `NAME` in the project here, `DIR` for a project elsewhere, `DIR#NAME` for one thing of it; `git+URL#REV` and
+    /// `git+URL#REV:NAME` for a commit.
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(address) = text.strip_prefix(GIT) {
+            let (url, rest) = address.split_once('#').unwrap_or((address, "HEAD"));
+            let (rev, name) = rest.split_once(':').map_or((rest, None), |(rev, name)| (rev, Some(name)));
+            let rev = if rev.is_empty() { "HEAD" } else { rev };
+            if url.is_empty() || name == Some("") {
+                return Err(format!("`{text}` is not `git+URL#REV` or `git+URL#REV:NAME`"));
+            }
+            return Ok(Self { project: format!("{GIT}{url}#{rev}").into(), name: name.map(str::to_owned) });
+        }
         let (folder, name) = match text.split_once('#') {
             Some((folder, name)) => (folder, Some(name)),
             // A folder is told from a name by a slash, or by being a project: `kiln run hello` right after `kiln init hello`.
@@ -155,6 +168,12 @@ mod tests {
         assert_eq!(target("web"), Target { project: ".".into(), name: Some("web".into()) });
         assert_eq!(target("examples/web"), Target { project: "examples/web".into(), name: None });
         assert_eq!(target("examples/web#a"), Target { project: "examples/web".into(), name: Some("a".into()) });
+        let commit =
+            |project: &str, name: Option<&str>| Target { project: project.into(), name: name.map(str::to_owned) };
+        assert_eq!(target("git+https://a/b.git#v1:web"), commit("git+https://a/b.git#v1", Some("web")));
+        assert_eq!(target("git+/srv/b"), commit("git+/srv/b#HEAD", None));
+        assert_eq!(target("git+file:///b#:web"), commit("git+file:///b#HEAD", Some("web")));
+        assert!("git+#v1".parse::<Target>().is_err() && "git+/b#v1:".parse::<Target>().is_err());
         assert_eq!(target("."), Target { project: ".".into(), name: None });
         assert!("a#".parse::<Target>().is_err());
     }

@@ -1,10 +1,16 @@
 //! A project at one of its commits, elsewhere: a clone of its repository.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
+use kiln_build::source::GitLocation;
+use tempfile::TempDir;
+
+use crate::cli::GIT;
 use crate::context::Outcome;
 use crate::failure::Failure;
 
@@ -24,6 +30,63 @@ fn git(folder: &Path, arguments: &[&OsStr], doing: &str) -> Outcome<String> {
         return Err(Failure::failed(&io::Error::other(said), None).within(doing.to_owned()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+/// Projects that are commits of Git repositories: each is cloned once, for as long as a command runs.
+#[derive(Default)]
+pub struct Clones {
+    made: Mutex<BTreeMap<PathBuf, (TempDir, PathBuf)>>,
+}
+
+impl Clones {
+    /// The folder of a project that is named `git+URL#REV`.
+    pub fn folder(&self, named: &Path, offline: bool) -> Outcome<PathBuf> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, folder)) = made.get(named) {
+            return Ok(folder.clone());
+        }
+        let text = named.to_string_lossy().into_owned();
+        let address = text.strip_prefix(GIT).unwrap_or(&text);
+        let (url, rev) = address.rsplit_once('#').unwrap_or((address, "HEAD"));
+        let parsed =
+            GitLocation::parse(url, Path::new(".")).map_err(|error| Failure::usage(error.to_string(), error.hint()))?;
+        let from = match &parsed {
+            GitLocation::Remote(_) if offline => {
+                let hint = "leave `--offline` out, or name a repository on this machine".to_owned();
+                return Err(Failure::failed(&io::Error::other("no socket may be opened"), Some(hint))
+                    .within(format!("cannot clone `{parsed}`")));
+            }
+            GitLocation::Remote(url) => url.clone().into(),
+            GitLocation::Local(path) => path.clone().into_os_string(),
+        };
+        let room = tempfile::Builder::new()
+            .prefix("kiln-clone-")
+            .tempdir()
+            .map_err(|error| Failure::failed(&error, None).within("cannot make a temporary folder".to_owned()))?;
+        let folder = room.path().join("project");
+        let doing = format!("cannot clone `{parsed}`");
+        let clone = ["clone", "--quiet", "--no-checkout", "--no-local", "--"].map(OsStr::new);
+        git(room.path(), &[&clone[..], &[from.as_os_str(), folder.as_os_str()]].concat(), &doing)?;
+        // A branch of the repository is one of a remote here.
+        let remote = format!("origin/{rev}");
+        let commit = commit_of(&folder, &remote).or_else(|_| commit_of(&folder, rev)).map_err(|_| {
+            let hint = "name a commit, a branch or a tag of that repository".to_owned();
+            Failure::usage(format!("`{parsed}` has no `{rev}`"), Some(hint))
+        })?;
+        git(&folder, &["checkout", "--quiet", "--detach", &commit].map(OsStr::new), &doing)?;
+        let modules = ["submodule", "update", "--quiet", "--init", "--recursive"].map(OsStr::new);
+        if folder.join(".gitmodules").exists() && !offline {
+            git(&folder, &modules, &doing)?;
+        }
+        made.insert(named.to_owned(), (room, folder.clone()));
+        Ok(folder)
+    }
+
+    /// As what the project in a folder was named, if it is a clone.
+    pub fn name_of(&self, folder: &Path) -> Option<PathBuf> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.iter().find(|(_, (_, clone))| clone == folder).map(|(named, _)| named.clone())
+    }
 }
 
 /// The commit that a name stands for in the project's repository.

@@ -18,7 +18,8 @@ use kiln_plan::locking::{self, LockError, Update, Wanted};
 use kiln_plan::vendored::VENDOR;
 use kiln_plan::{MirrorWords, Services, Settings, Workspace, WorkspaceError, pins};
 
-use crate::cli::{Global, Target};
+use crate::cli::{GIT, Global, Target};
+use crate::clone::Clones;
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -37,6 +38,8 @@ pub struct Context {
     pub global: Global,
     /// Shows what happens.
     pub progress: Arc<Progress>,
+    /// Projects that are commits of Git repositories.
+    pub clones: Clones,
 }
 
 impl Context {
@@ -161,7 +164,10 @@ impl Context {
 
     /// Reads a project.
     pub fn workspace(&self, target: &Target) -> Outcome<Workspace> {
-        let workspace = Workspace::read(&target.project).map_err(|error| match error {
+        let named = &target.project;
+        let remote = named.to_str().is_some_and(|text| text.starts_with(GIT));
+        let folder = if remote { self.clones.folder(named, self.global.offline)? } else { named.clone() };
+        let workspace = Workspace::read(&folder).map_err(|error| match error {
             WorkspaceError::Project(faults) => self.diagnostics(&faults),
             // A word that is no folder was meant as a name in the project here, and there is none.
             WorkspaceError::NoProject(folder) if target.name.is_some() && folder == *"." => {
@@ -176,6 +182,22 @@ impl Context {
         })?;
         self.check_mirrors(&workspace)?;
         Ok(workspace)
+    }
+
+    /// Reads a project that is to be written to.
+    pub fn workspace_to_change(&self, target: &Target) -> Outcome<Workspace> {
+        if target.project.to_str().is_some_and(|text| text.starts_with(GIT)) {
+            let hint = "clone the repository, and change it there".to_owned();
+            let message = format!("`{}` is a commit, which does not change", target.project.display());
+            return Err(Failure::usage(message, Some(hint)));
+        }
+        self.workspace(target)
+    }
+
+    /// Where what is built of a project is written: beside it, or here if it is a clone.
+    pub fn out_folder(&self, workspace: &Workspace) -> PathBuf {
+        let is_clone = self.clones.name_of(&workspace.folder).is_some();
+        if is_clone { PathBuf::from("out") } else { workspace.folder.join("out") }
     }
 
     /// Diagnostics of the project's files.

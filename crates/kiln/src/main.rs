@@ -58,7 +58,7 @@ fn command() -> ExitCode {
         Colour::Never => false,
     };
     let progress = Arc::new(Progress::new(verbosity, colour));
-    let context = Context { environment, global, progress };
+    let context = Context { environment, global, progress, clones: Default::default() };
     let outcome = match &command {
         Command::Init(command) => command.run(&context),
         Command::Lock(command) => command.run(&context),

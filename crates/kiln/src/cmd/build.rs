@@ -28,6 +28,7 @@ use crate::starts;
 #[command(after_help = "Examples:\n  kiln build                          every image of the project here\n  \
     kiln build web --output oci-archive one image, as one file\n  \
     kiln build examples/nginx-prod      a project elsewhere\n  \
+    kiln build git+URL#v1.0:web         an image of a commit, without a checkout\n  \
     kiln build --output ?               the output formats")]
 pub struct Build {
     /// Images and packages: NAME, PROJECT or PROJECT#NAME [default: every image of the project here]
@@ -174,7 +175,7 @@ impl Build {
             }
             // After a failure what was kept before stays, too.
             if failure.is_none() {
-                keep(workspace, &services, architecture, &finished)?;
+                keep(context, workspace, &services, architecture, &finished)?;
             }
             failures.extend(failure);
             for (variant, node) in packages {
@@ -251,7 +252,7 @@ impl Build {
         built: &mut Vec<serde_json::Value>,
     ) -> Outcome<()> {
         let session = &*services.session;
-        let mut folder = self.folder(workspace)?;
+        let mut folder = self.folder(context, workspace)?;
         if several {
             folder = folder.join(architecture.as_str());
             make_folder(&folder)?;
@@ -296,12 +297,12 @@ impl Build {
         Ok(())
     }
 
-    fn folder(&self, workspace: &Workspace) -> Outcome<PathBuf> {
+    fn folder(&self, context: &Context, workspace: &Workspace) -> Outcome<PathBuf> {
         if let Some(folder) = &self.to {
             make_folder(folder)?;
             return Ok(folder.clone());
         }
-        let folder = workspace.folder.join("out");
+        let folder = context.out_folder(workspace);
         make_folder(&folder)?;
         // What is built is no part of the project: Git leaves it alone, and the project stays clean.
         let ignore = folder.join(".gitignore");
@@ -356,12 +357,14 @@ fn select<'a>(
 
 /// Keeps the results of a build from being cleaned away, until the project's next one.
 pub fn keep(
+    context: &Context,
     workspace: &Workspace,
     services: &Services,
     architecture: Architecture,
     finished: &Finished,
 ) -> Outcome<()> {
-    let folder = workspace.folder.canonicalize().unwrap_or_else(|_| workspace.folder.clone());
+    let named = context.clones.name_of(&workspace.folder).unwrap_or_else(|| workspace.folder.clone());
+    let folder = named.canonicalize().unwrap_or(named);
     let name = format!("build {architecture} {}", Digest::of(folder.as_os_str().as_encoded_bytes()).short());
     let references: Vec<kiln_store::Reference> = finished.keys().map(kiln_store::Reference::Action).collect();
     // A build that changed nothing writes nothing: a store that can only be read serves it too.

@@ -32,7 +32,7 @@ pub struct Lock {
 impl Lock {
     /// Resolves and pins.
     pub fn run(&self, context: &Context) -> Outcome {
-        let workspace = context.workspace(&self.project)?;
+        let workspace = context.workspace_to_change(&self.project)?;
         let old = context.salvage_lock(&workspace)?;
         let services = context.services(&workspace)?;
         let update = match &self.update {

@@ -76,7 +76,7 @@ impl Run {
             let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);
             let nodes = plan.image(image).map_err(failed(PlanError::hint))?;
             let finished = plan.run(&[nodes.compose], false, &*context.progress).map_err(graph_failed)?;
-            super::build::keep(&workspace, &services, services.settings.native, &finished)?;
+            super::build::keep(context, &workspace, &services, services.settings.native, &finished)?;
             let composed = plan.composed(&finished, nodes).map_err(failed(ActionError::hint))?;
             context.keep_ids(&workspace, &lock, &composed.allotted)?;
             for note in &composed.notes {

@@ -53,7 +53,7 @@ fn io_failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
 impl Vendor {
     /// Vendors.
     pub fn run(&self, context: &Context) -> Outcome {
-        let workspace = context.workspace(&self.project)?;
+        let workspace = context.workspace_to_change(&self.project)?;
         let services = context.services(&workspace)?;
         let lock = context.lock(&workspace, &services, false)?;
         let mut plan = Plan::new(&workspace, &lock, &services, services.settings.native);

@@ -169,3 +169,36 @@ fn a_folder_that_git_ignores_is_refused() {
     project.kiln(&["vendor"]).failed(2, &["Git ignores `vendor`", "`.gitignore`"]);
     assert!(!project.folder.join("vendor").exists());
 }
+
+#[test]
+fn a_commit_is_built_without_a_checkout_and_gives_what_the_project_gave() {
+    let world = World::new();
+    let project = world.project("p");
+    project.lock();
+    let first = digests(&project.kiln(&["build", "--output", "tar"]).done());
+    project.write("images/web.yaml", "name: web\npackages: [debian:hello]\nfiles: { /etc/new: { content: new } }\n");
+    project.commit();
+    project.git(&["branch", "other"]);
+    let second = digests(&project.kiln(&["build", "--output", "tar"]).done());
+    assert_ne!(first, second);
+    // Neither what is not committed nor where it is run plays a part.
+    project.write("images/web.yaml", "no YAML: [");
+    let elsewhere = world.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::create_dir(world.path("tmp")).unwrap();
+    let run = |arguments: &[&str]| ended(world.command(&elsewhere).args(arguments).env("TMPDIR", world.path("tmp")));
+    let address = format!("git+file://{}", project.folder.display());
+    let build = |rev: &str| digests(&run(&["build", &format!("{address}#{rev}"), "--output", "tar"]).done());
+    assert_eq!(build("HEAD~1:web"), first);
+    assert!(elsewhere.join("out/web.tar").is_file());
+    assert_eq!(build("HEAD"), second);
+    assert_eq!(build("other:web"), second);
+    assert_eq!(build(&format!("{}:web", project.git(&["rev-parse", "HEAD~1"]).trim())), first);
+    let relative = digests(&run(&["build", "git+../p#HEAD~1", "--output", "tar"]).done());
+    assert_eq!(relative, first);
+    run(&["build", &format!("{address}#none")]).failed(2, &["has no `none`", "branch or a tag"]);
+    run(&["build", "git+http://example.org/a#v1"]).failed(2, &["is not an address"]);
+    run(&["build", "--offline", "git+https://example.org/a#v1"]).failed(1, &["cannot clone", "leave `--offline` out"]);
+    run(&["lock", &address]).failed(2, &["is a commit, which does not change"]);
+    assert_eq!(fs::read_dir(world.path("tmp")).unwrap().count(), 0, "no clone is left behind");
+}
