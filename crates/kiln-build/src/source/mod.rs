@@ -21,7 +21,9 @@ pub use archive::UnpackAction;
 pub use fetch::{FILE, FetchAction, Pinned};
 pub use folder::{FolderAction, FolderError};
 pub use foreign::{ForeignAction, SourceFile, Unpacker};
-pub use git::{Git, GitAction, GitError, GitLocation, resolve_rev, vendor as vendor_commit};
+pub use git::{
+    Git, GitAction, GitError, GitLocation, missing as missing_commits, resolve_rev, vendor as vendor_commit,
+};
 
 /// The name of a source's tree in its result.
 pub const TREE: &str = "tree";

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
-use kiln_build::source::{GitError, vendor_commit};
+use kiln_build::source::{GitError, missing_commits, vendor_commit};
 use kiln_fetch::vendored_path;
 use kiln_model::{Digest, ObjectId};
 use kiln_plan::vendored::{Everything, PinnedCommit, VENDOR, VENDORED_COMMITS};
@@ -22,6 +23,11 @@ use crate::size;
 
 /// Git must neither change a byte of what is vendored nor show it in a diff.
 const ATTRIBUTES: &str = "sha256/** binary\ngit/** binary\n";
+
+/// What the names of files begin with that are being written.
+const UNFINISHED: &str = ".kiln-";
+/// Who writes a file is done with it by then, in seconds; one that is older was left by a process that was killed.
+const LONG: u64 = 3600;
 
 /// Arguments of `kiln vendor`.
 #[derive(Debug, Args)]
@@ -68,7 +74,7 @@ impl Vendor {
             }
         }
         if self.check {
-            return self.check(&workspace, &everything, &missing);
+            return self.check(&workspace, &services, &everything, &missing);
         }
         refuse_if_ignored(&workspace.folder)?;
         let nodes: Vec<_> = missing.iter().map(|(_, node)| *node).collect();
@@ -93,7 +99,7 @@ impl Vendor {
             }
         }
         let files: BTreeSet<Digest> = everything.files.iter().map(|(digest, _)| *digest).collect();
-        let removed = prune(&folder, &files, &commits)?;
+        let removed = prune(&folder, &files, &commits, context.environment.now)?;
         let total = self.attributes(&folder)?;
         let (files, commits) = (files.len(), everything.commits.len());
         if self.json {
@@ -116,6 +122,7 @@ impl Vendor {
     fn check(
         &self,
         workspace: &Workspace,
+        services: &Services,
         everything: &Everything,
         missing: &[(Digest, kiln_build::graph::NodeId)],
     ) -> Outcome {
@@ -129,10 +136,14 @@ impl Vendor {
             })
             .collect();
         for pinned in &everything.commits {
-            let place = folder.join(VENDORED_COMMITS).join(&pinned.commit);
-            let submodule = workspace.folder.join(&pinned.submodule);
-            if !place.join("HEAD").is_file() && !submodule.join(".git").exists() {
-                absent.push(format!("missing {} of {}", place.display(), pinned.url));
+            if workspace.folder.join(&pinned.submodule).join(".git").exists() {
+                continue;
+            }
+            let commits = folder.join(VENDORED_COMMITS);
+            for commit in missing_commits(&services.git, &commits, &pinned.commit) {
+                let place = commits.join(commit);
+                let what = if place.exists() { "damaged" } else { "missing" };
+                absent.push(format!("{what} {} of {}", place.display(), pinned.url));
             }
         }
         if self.json {
@@ -186,7 +197,8 @@ fn put(services: &Services, folder: &Path, digest: &Digest) -> Outcome<()> {
     // Opening an object of the store checks its bytes.
     let mut object = kiln_model::ObjectSource::open(&*services.session, &ObjectId(*digest))
         .map_err(failed(kiln_model::ObjectError::hint))?;
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(io_failed("write to", parent))?;
+    let mut file =
+        tempfile::NamedTempFile::with_prefix_in(UNFINISHED, parent).map_err(io_failed("write to", parent))?;
     io::copy(&mut object, &mut file).map_err(io_failed("write", &path))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode).map_err(io_failed("write", &path))?;
@@ -195,7 +207,7 @@ fn put(services: &Services, folder: &Path, digest: &Digest) -> Outcome<()> {
 }
 
 /// Removes what is vendored and no longer pinned. Nothing else in the folder is touched.
-fn prune(folder: &Path, files: &BTreeSet<Digest>, commits: &BTreeSet<String>) -> Outcome<usize> {
+fn prune(folder: &Path, files: &BTreeSet<Digest>, commits: &BTreeSet<String>, now: u64) -> Outcome<usize> {
     let names = |at: &Path| -> Outcome<BTreeMap<String, PathBuf>> {
         let entries = match fs::read_dir(at) {
             Ok(entries) => entries,
@@ -214,6 +226,10 @@ fn prune(folder: &Path, files: &BTreeSet<Digest>, commits: &BTreeSet<String>) ->
             continue;
         }
         for (rest, path) in names(&below)? {
+            let written = || fs::metadata(&path).map_or(now, |found| found.mtime().cast_unsigned());
+            if rest.starts_with(UNFINISHED) && written() + LONG < now {
+                fs::remove_file(&path).map_err(io_failed("remove", &path))?;
+            }
             let digest = format!("{first}{rest}").parse::<Digest>();
             if digest.is_ok_and(|digest| !files.contains(&digest)) {
                 fs::remove_file(&path).map_err(io_failed("remove", &path))?;

@@ -124,6 +124,18 @@ fn what_is_missing_or_damaged_is_named_and_never_built_from() {
     project.commit();
     let said = project.kiln(&["vendor", "--check"]).failed(1, &[]).stdout;
     assert!(said.starts_with("damaged ") && said.contains(&hex[2..]), "{said}");
+    let commits = fs::read_dir(project.folder.join("vendor/git")).unwrap().map(|entry| entry.unwrap().path());
+    let repository = commits.into_iter().find(|place| place.join("shallow").exists()).unwrap();
+    let packs = fs::read_dir(repository.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+    let pack = packs.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "pack")).unwrap();
+    let whole = fs::read(&pack).unwrap();
+    let mut broken = whole.clone();
+    broken[20] ^= 1;
+    crate::world::set_mode(&pack, 0o644);
+    fs::write(&pack, &broken).unwrap();
+    let said = project.kiln(&["vendor", "--check"]).failed(1, &[]).stdout;
+    assert!(said.lines().any(|line| line.starts_with("damaged ") && line.contains("/vendor/git/")), "{said}");
+    fs::write(&pack, &whole).unwrap();
     let folder = clone(&project, &[]);
     lose_the_world(&world);
     build_alone(&world, &folder).failed(1, &["a.tar.gz", &hex[2..]]);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use action::GitAction;
 pub use program::Git;
 pub use repository::resolve_rev;
-pub use vendor::vendor;
+pub use vendor::{missing, vendor};
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]

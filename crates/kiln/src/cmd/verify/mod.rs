@@ -58,8 +58,12 @@ impl Verify {
         let conditions = self.conditions()?;
         let here = Target { project: PathBuf::from("."), name: None };
         let targets: &[Target] = if self.targets.is_empty() { std::slice::from_ref(&here) } else { &self.targets };
-        let mut projects: Vec<&Path> = targets.iter().map(|target| target.project.as_path()).collect();
-        projects.dedup();
+        let mut projects: Vec<&Path> = Vec::new();
+        for target in targets {
+            if !projects.contains(&target.project.as_path()) {
+                projects.push(&target.project);
+            }
+        }
         let mut results = Vec::new();
         for project in projects {
             let names: Vec<Option<&str>> = targets
