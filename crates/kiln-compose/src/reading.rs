@@ -195,6 +195,7 @@ fn hooked(read: &Facts, own: Facts) -> Facts {
         if !changed.capabilities.is_empty() {
             permission.capabilities.clone_from(&changed.capabilities);
         }
+        permission.xattrs.extend(changed.xattrs.clone());
     }
     declared
 }
@@ -273,8 +274,16 @@ struct Image<'a> {
     architecture: Architecture,
     skeleton: Option<&'a Skeleton>,
     earlier: Option<&'a Earlier>,
-    /// The default answers of all questions, once somebody asks for another package's.
-    questions: &'a std::cell::OnceCell<BTreeMap<String, String>>,
+    /// All questions, once somebody asks for another package's.
+    questions: &'a std::cell::OnceCell<BTreeMap<String, Asked>>,
+}
+
+/// A question of debconf in the database of the image.
+struct Asked {
+    /// The answer that nobody gave.
+    default: String,
+    /// The packages that bring it.
+    owners: Vec<String>,
 }
 
 impl Image<'_> {
@@ -290,14 +299,15 @@ impl Image<'_> {
         }
     }
 
-    fn all_questions(&self) -> BTreeMap<String, String> {
-        let mut all = BTreeMap::new();
+    fn all_questions(&self) -> BTreeMap<String, Asked> {
+        let mut all: BTreeMap<String, Asked> = BTreeMap::new();
         for member in self.members.iter().filter(|member| member.record.relations.syntax == ArchiveKind::Deb) {
             // One that cannot be read is told where its own package is read.
             let templates = text(self, member, "templates").ok().flatten();
             let questions = templates.as_deref().map(kiln_hooks::templates).unwrap_or_default();
             for (name, question) in questions {
-                all.entry(name).or_insert(question.default);
+                let asked = all.entry(name).or_insert_with(|| Asked { default: question.default, owners: Vec::new() });
+                asked.owners.push(member.record.name.as_str().to_owned());
             }
         }
         all
@@ -376,7 +386,14 @@ impl World for Image<'_> {
     }
 
     fn default_answer(&self, question: &str) -> Option<String> {
-        self.questions.get_or_init(|| self.all_questions()).get(question).cloned()
+        self.questions.get_or_init(|| self.all_questions()).get(question).map(|asked| asked.default.clone())
+    }
+
+    fn owners(&self, question: &str) -> Vec<String> {
+        let asked = self.questions.get_or_init(|| self.all_questions()).get(question);
+        let mut owners = asked.map(|asked| asked.owners.clone()).unwrap_or_default();
+        owners.sort();
+        owners
     }
 
     fn architecture(&self) -> &str {
@@ -440,6 +457,10 @@ impl World for Before<'_> {
 
     fn default_answer(&self, question: &str) -> Option<String> {
         self.image.default_answer(question)
+    }
+
+    fn owners(&self, question: &str) -> Vec<String> {
+        self.image.owners(question)
     }
 
     fn architecture(&self) -> &str {

@@ -15,6 +15,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("rules/debian/alternatives.yaml", include_str!("../../../rules/debian/alternatives.yaml")),
     ("rules/debian/services.yaml", include_str!("../../../rules/debian/services.yaml")),
     ("rules/debian/services-read.yaml", include_str!("../../../rules/debian/services-read.yaml")),
+    ("rules/debian/services-made.yaml", include_str!("../../../rules/debian/services-made.yaml")),
     ("rules/debian/no-ops.yaml", include_str!("../../../rules/debian/no-ops.yaml")),
     ("rules/alpine/base.yaml", include_str!("../../../rules/alpine/base.yaml")),
 ];

@@ -147,6 +147,18 @@ impl Test<'_, '_> {
                     Status::FAILURE
                 };
             }
+            "-k" | "-u" | "-g" => {
+                let bit = match operator {
+                    "-k" => 0o1000,
+                    "-u" => 0o4000,
+                    _ => 0o2000,
+                };
+                let Some(at) = paths::tree(&path).filter(|_| seen.is_some()) else { return Status::FAILURE };
+                match commands::mode_of(self.evaluator, &at) {
+                    Some(mode) => mode & bit != 0,
+                    None => return Status::Unknown(format!("which mode `{path}` has is not known").into()),
+                }
+            }
             _ => return Status::Unknown(format!("`{operator}` is not followed").into()),
         })
     }

@@ -79,6 +79,12 @@ pub trait World {
         None
     }
 
+    /// The packages of the image that bring a question, sorted.
+    fn owners(&self, question: &str) -> Vec<String> {
+        let _ = question;
+        Vec::new()
+    }
+
     /// The architecture, as Debian calls it.
     fn architecture(&self) -> &str;
 

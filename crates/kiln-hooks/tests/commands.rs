@@ -129,6 +129,20 @@ fn grep_searches_folders() {
 }
 
 #[test]
+fn grep_prints_the_parts_that_posix_would_take() {
+    let script = |rest: &str| format!("echo $(grep {rest} /etc/p/a.conf) > /srv/x");
+    for (rest, part) in [("-o '[a-z]*='", "a="), ("-oE 'b|a'", "a"), ("-o '[0-9]*'", "1")] {
+        let reading = followed(&script(rest), &configured());
+        let expected = FileContent::Content(format!("{part}\n"));
+        assert_eq!(reading.facts.files[&path("/srv/x")].content, expected, "{rest}");
+    }
+    for rest in ["-oE 'a|a='", "-o -e a -e 1"] {
+        let reading = postinst(&script(rest), &configured());
+        assert!(files(&reading).is_empty() && !reading.unfollowed.is_empty(), "{rest}");
+    }
+}
+
+#[test]
 fn whose_everything_below_a_folder_becomes_does_not_follow_links() {
     let reading = followed("chown -R daemon:adm /etc/p\nchmod -R g-w /etc/p", &configured());
     assert!(!reading.facts.permissions.contains_key(&path("/etc/p/sub/link")));

@@ -43,7 +43,7 @@ struct Closure {
 }
 
 /// The closures that the document has, in its order.
-const CLOSURES: [Closure; 4] = [
+const CLOSURES: [Closure; 6] = [
     Closure {
         name: "full",
         title: "The closure that the mechanisms were made with",
@@ -64,6 +64,17 @@ const CLOSURES: [Closure; 4] = [
         title: "A fourth closure, chosen before any of its hooks was looked at, and measured once; that two builds of it \
                 were refused had shown that half-followed hooks may name accounts that nothing declares",
         targets: include_str!("fourth.txt"),
+    },
+    Closure {
+        name: "fifth",
+        title: "A fifth closure, drawn by lot before any of its hooks was looked at; its gaps showed what the mechanisms \
+                lacked",
+        targets: include_str!("fifth.txt"),
+    },
+    Closure {
+        name: "sixth",
+        title: "A sixth closure, drawn by lot with the fifth, and measured once",
+        targets: include_str!("sixth.txt"),
     },
 ];
 
@@ -233,7 +244,7 @@ mod tests {
     fn writing_the_document_takes_all_closures() {
         let names: Vec<_> =
             Options::parse(&["--write"]).unwrap().closures().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["full", "unseen", "third", "fourth"]);
+        assert_eq!(names, ["full", "unseen", "third", "fourth", "fifth", "sixth"]);
         assert!(Options::parse(&["--write", "nginx"]).is_err());
         assert!(Options::parse(&["--write", "--closure", "unseen"]).is_err());
     }

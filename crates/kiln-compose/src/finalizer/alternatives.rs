@@ -30,11 +30,17 @@ pub(super) fn run(context: &mut FinalizeContext<'_>) -> Result<(), FinalizeError
         }
     }
     let mut links: BTreeMap<String, (TreePath, TreePath)> = BTreeMap::new();
+    // One name is one alternative, whose generic name update-alternatives(1) moves to what was last installed. No order has
+    // a say here: the best candidate's generic name it is.
+    let mut winners: Vec<(TreePath, (Rank, &Alternative))> = winners.into_iter().collect();
+    winners.sort_by(|(_, (one, _)), (_, (other, _))| other.cmp(one));
     for (path, (_, alternative)) in winners {
-        add(&mut links, path, alternative.name.as_deref(), alternative.to.clone())?;
+        if !add(context, &mut links, path, alternative.name.as_deref(), alternative.to.clone()) {
+            continue;
+        }
         for (path, slave) in &alternative.slaves {
             if exists(context, &slave.to) {
-                add(&mut links, path.clone(), slave.name.as_deref(), slave.to.clone())?;
+                add(context, &mut links, path.clone(), slave.name.as_deref(), slave.to.clone());
             }
         }
     }
@@ -62,20 +68,25 @@ fn exists(context: &FinalizeContext<'_>, path: &TreePath) -> bool {
     context.work.tree.resolve(path).is_some()
 }
 
+/// Adds a link, unless its name is that of another: that is told.
 fn add(
+    context: &mut FinalizeContext<'_>,
     links: &mut BTreeMap<String, (TreePath, TreePath)>,
     path: TreePath,
     name: Option<&str>,
     to: TreePath,
-) -> Result<(), FinalizeError> {
+) -> bool {
     let name = name.or(path.file_name()).unwrap_or_default().to_owned();
     match links.get(&name) {
         Some((first, _)) if *first != path => {
-            Err(FinalizeError::AlternativeName { name, first: first.clone(), second: path })
+            let message = format!("alternatives `{first}` and `{path}` are both named `{name}`: `{path}` is left out");
+            context
+                .warn(message, Some("give one of them another `name`, or link it by `facts: { links: ... }`".into()));
+            false
         }
         _ => {
             links.insert(name, (path, to));
-            Ok(())
+            true
         }
     }
 }

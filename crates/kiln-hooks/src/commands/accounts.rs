@@ -245,6 +245,9 @@ pub(super) fn usermod(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
         "--comment=",
         "-L",
         "--lock",
+        // No account has a password that could be given back.
+        "-U",
+        "--unlock",
         "-g=",
         "--gid=",
     ];

@@ -117,6 +117,8 @@ pub(super) fn query(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         ("${Version}", version.as_str()),
         ("${Status}", "install ok installed"),
         ("${db:Status-Status}", "installed"),
+        ("${db:Status-Want}", "install"),
+        ("${db:Status-Eflag}", "ok"),
         ("${db:Status-Abbrev}", "ii "),
         ("\\n", "\n"),
         ("\\t", "\t"),
@@ -229,6 +231,21 @@ fn with_two_dashes(word: &str, known: &[&str]) -> String {
     if known.iter().any(is_long) { format!("-{word}") } else { word.to_owned() }
 }
 
+/// `ucfq -w FILE...`: on a fresh system no file has been registered, nor is one that the hook registers looked up again.
+pub(super) fn ucfq(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, &["-w", "--with-colons", "-d=", "--debug=", "-v", "--verbose"])?;
+    if !options.has(&["-w", "--with-colons"]) {
+        return Done::unknown("this use of `ucfq` is not followed");
+    }
+    let mut text = String::new();
+    for file in &options.operands {
+        let exists = evaluator.seen(file, true).is_some();
+        text.push_str(&format!("{file}::{}::\n", if exists { "Yes" } else { "" }));
+    }
+    Done::prints(text)
+}
+
 /// `ucf NEW DESTINATION`: where nothing is, the new file.
 pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
@@ -242,6 +259,7 @@ pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         "-p",
         "--debug=",
         "-v",
+        "-Z",
         "--state-dir=",
     ];
     // `ucf` has getopt(1) read its options with `-a`: a long one may have a single dash.

@@ -151,9 +151,19 @@ pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
             "-e" | "--expression" => scripts.extend(words.next()),
             "-n" | "--quiet" | "--silent" => quiet = true,
             "-E" | "-r" | "--regexp-extended" => extended = true,
-            "-ne" => {
-                quiet = true;
-                scripts.extend(words.next());
+            // `-e` last of several letters takes the next word.
+            word if word.len() > 2
+                && word.starts_with('-')
+                && word[1..].chars().all(|letter| "nErsue".contains(letter)) =>
+            {
+                quiet |= word.contains('n');
+                extended |= word.contains(['E', 'r']);
+                if word.contains('s') || word[1..word.len() - 1].contains('e') {
+                    return Done::unknown(format!("`sed {word}` is not followed"));
+                }
+                if word.ends_with('e') {
+                    scripts.extend(words.next());
+                }
             }
             word if word == "--in-place" || word.starts_with("-i") => {
                 in_place = true;
