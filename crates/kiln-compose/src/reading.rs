@@ -208,12 +208,17 @@ fn text(image: &Image<'_>, member: &Member, name: &str) -> Result<Option<String>
 fn read_deb(image: &Image<'_>, others: &[Member], member: &Member) -> Result<Reading, ObjectError> {
     // One that is not read is not taken for an empty one: everything that follows from it would be guessed.
     let read = ["preinst", "postinst", "config", "templates"];
-    if let Some(large) = member.record.hooks.iter().find(|h| read.contains(&&*h.name) && h.size > hooks::LARGEST) {
+    let stands_for_config = member.rule.as_ref().is_some_and(|rule| !rule.answers.is_empty());
+    let is_read = |name: &str| read.contains(&name) && !(stands_for_config && name == "config");
+    if let Some(large) = member.record.hooks.iter().find(|h| is_read(&h.name) && h.size > hooks::LARGEST) {
         return Ok(Reading { unfollowed: vec![unread(&large.name, hooks::LARGEST)], ..Reading::default() });
     }
     let (preinst, postinst) = (text(image, member, "preinst")?, text(image, member, "postinst")?);
     let (config, templates) = (text(image, member, "config")?, text(image, member, "templates")?);
+    let answers = member.rule.iter().flat_map(|rule| &rule.answers);
+    let answers: Vec<(&str, &str)> = answers.map(|(question, answer)| (&**question, &**answer)).collect();
     let scripts = Scripts {
+        answers: &answers,
         package: member.record.name.as_str(),
         version: &member.record.version,
         preinst: preinst.as_deref(),

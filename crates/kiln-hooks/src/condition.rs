@@ -28,7 +28,7 @@ struct Test<'t, 'w> {
 }
 
 /// Both, as far as they are known.
-fn both(left: Status, right: Status) -> Status {
+pub(crate) fn both(left: Status, right: Status) -> Status {
     match (left.truth(), right.truth()) {
         (Some(false), _) | (_, Some(false)) => Status::FAILURE,
         (Some(true), Some(true)) => Status::SUCCESS,

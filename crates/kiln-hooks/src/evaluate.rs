@@ -126,7 +126,7 @@ impl<'w> Evaluator<'w> {
             self.unfollowed("it is no shell script".into());
             return;
         }
-        let program = match script::parse(text) {
+        let program = match script::parse(text, self.is_bash()) {
             Ok(program) => program,
             Err(why) => return self.unfollowed(why.into()),
         };
@@ -172,6 +172,11 @@ impl<'w> Evaluator<'w> {
 
     pub fn place(&self) -> Place {
         Place { script: self.script.to_owned(), line: self.fixed_line.unwrap_or(self.line).max(1) }
+    }
+
+    /// Is the script written for bash?
+    fn is_bash(&self) -> bool {
+        self.lines.first().is_some_and(|line| line.starts_with("#!") && line.contains("bash"))
     }
 
     fn text(&self) -> String {

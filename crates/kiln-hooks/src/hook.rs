@@ -28,6 +28,8 @@ pub struct Scripts<'a> {
     pub config: Option<&'a str>,
     /// The questions.
     pub templates: Option<&'a str>,
+    /// What `config` comes to when nobody is asked, where somebody has read that it does: it is not read then.
+    pub answers: &'a [(&'a str, &'a str)],
 }
 
 /// Reads the scripts of a package: `before` is the image without its files, `after` with them.
@@ -40,7 +42,10 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
         evaluator.state.answers.insert(name.clone(), question.default.as_str().into());
     }
     // `config` decides answers and nothing else: what it would do besides is of no account.
-    if let Some(text) = scripts.config {
+    for (question, answer) in scripts.answers {
+        evaluator.state.answers.insert((*question).to_owned(), (*answer).into());
+    }
+    if let Some(text) = scripts.config.filter(|_| scripts.answers.is_empty()) {
         let mut asking = Evaluator::new(after, scripts.package, Manager::Dpkg);
         asking.templates = Rc::clone(&evaluator.templates);
         asking.state.answers.clone_from(&evaluator.state.answers);

@@ -12,23 +12,23 @@ pub(crate) const MOST_BYTES: usize = 256 * 1024;
 /// More nested scripts are not read.
 const MOST_NESTED: usize = 100;
 
-/// The grammar of `/bin/sh`.
-pub(crate) fn options() -> ParserOptions {
+/// The grammar of `/bin/sh`, or of bash.
+pub(crate) fn options(bash: bool) -> ParserOptions {
     ParserOptions {
         enable_extended_globbing: false,
-        posix_mode: true,
-        sh_mode: true,
+        posix_mode: !bash,
+        sh_mode: !bash,
         tilde_expansion_at_word_start: true,
         tilde_expansion_after_colon: false,
         parser_impl: ParserImpl::Peg,
     }
 }
 
-/// Parses a script.
+/// Parses a script, which may be written for bash.
 ///
 /// # Errors
 /// Why it cannot be read.
-pub(crate) fn parse(text: &str) -> Result<Program, String> {
+pub(crate) fn parse(text: &str, bash: bool) -> Result<Program, String> {
     if text.len() > MOST_BYTES {
         return Err(format!("it is larger than {} kB", MOST_BYTES / 1024));
     }
@@ -38,7 +38,7 @@ pub(crate) fn parse(text: &str) -> Result<Program, String> {
     let owned = crate::document::at_ends_of_lines(text)?.into_owned();
     let parsed = std::thread::Builder::new()
         .stack_size(64 << 20)
-        .spawn(move || Parser::new(owned.as_bytes(), &options()).parse_program())
+        .spawn(move || Parser::new(owned.as_bytes(), &options(bash)).parse_program())
         .map_err(|error| format!("there is no thread to read it on: {error}"))?
         .join();
     match parsed {

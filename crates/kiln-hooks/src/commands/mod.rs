@@ -158,6 +158,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["find"], find::find),
     (&["deb-systemd-helper"], services::helper),
     (&["systemctl"], services::systemctl),
+    (&["update-rc.d"], services::update_rc),
     (&["systemd-update-helper"], services::update_helper),
     (&["echo"], text::echo),
     (&["printf"], text::printf),

@@ -19,7 +19,7 @@ use Why::{Finalizer, Nothing};
 const TABLE: &[(&[&str], Why)] = &[
     (&["invoke-rc.d", "deb-systemd-invoke", "service", "initctl", "start", "stop", "restart"], Nothing(RUNNING)),
     (&["kill", "killall", "pkill", "sleep", "sync", "start-stop-daemon", "reload"], Nothing(RUNNING)),
-    (&["update-rc.d", "insserv"], Nothing(SYSV)),
+    (&["insserv"], Nothing(SYSV)),
     (
         &["udevadm", "modprobe", "apparmor_parser", "restorecon", "sysctl", "logger", "dbus-send", "busctl"],
         Nothing(LATER),

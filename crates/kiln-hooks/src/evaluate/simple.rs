@@ -356,7 +356,7 @@ impl Evaluator<'_> {
 
     /// `alias NAME=COMMAND`. The shell that hooks are written for knows them in scripts, bash does not.
     fn alias(&mut self, arguments: &[Value]) {
-        if self.lines.first().is_some_and(|line| line.starts_with("#!") && line.contains("bash")) {
+        if self.is_bash() {
             return;
         }
         for argument in arguments {
@@ -451,7 +451,7 @@ impl Evaluator<'_> {
                 return Flow::Next;
             }
         };
-        let program = match script::parse(text) {
+        let program = match script::parse(text, self.is_bash()) {
             Ok(program) => program,
             Err(why) => {
                 self.unfollowed(why.as_str().into());
