@@ -41,7 +41,7 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
         // An answer that is chosen while the package is configured is not the template's.
         evaluator.state.answers.insert(name.clone(), question.default.as_str().into());
     }
-    // `config` decides answers and nothing else: what it would do besides is of no account.
+    // `config` decides answers, and leaves marks for the other scripts: nothing else of what it would do counts.
     for (question, answer) in scripts.answers {
         evaluator.state.answers.insert((*question).to_owned(), (*answer).into());
     }
@@ -52,6 +52,7 @@ pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Rea
         asking.script("config", text, &["configure".into(), "".into()], after);
         evaluator.state.questions = asking.state.questions;
         evaluator.state.filled_in = asking.state.filled_in;
+        evaluator.state.effects.made = asking.state.effects.made;
         // Where one of its ways ended before, what the other has set since is not known to be set.
         let in_doubt = asking.state.doubt.is_some();
         let is_followed = asking.state.unfollowed.is_empty() && !in_doubt;

@@ -78,17 +78,18 @@ mod tests {
 
     #[test]
     fn a_script_that_is_too_large_or_too_deep_is_refused() {
-        assert!(parse(&"true\n".repeat(MOST_BYTES)).is_err());
-        assert!(parse(&"(".repeat(100_000)).is_err());
-        assert!(parse(&"if true; then ".repeat(10_000)).is_err());
-        assert!(parse("if true; then").is_err());
-        assert!(parse("if true; then :; fi\n").is_ok());
+        assert!(parse(&"true\n".repeat(MOST_BYTES), false).is_err());
+        assert!(parse(&"(".repeat(100_000), false).is_err());
+        assert!(parse(&"if true; then ".repeat(10_000), false).is_err());
+        assert!(parse("if true; then", false).is_err());
+        assert!(parse("if true; then :; fi\n", false).is_ok());
     }
 
     proptest! {
         #[test]
         fn arbitrary_text_never_panics(text in "[a-z \"'$(){};|&<>\n\\\\`#=]{0,120}") {
-            let _ = parse(&text);
+            let _ = parse(&text, false);
+            let _ = parse(&text, true);
         }
     }
 }

@@ -213,6 +213,32 @@ fn a_question_with_a_list_settles_on_its_first_where_nobody_answers() {
 }
 
 #[test]
+fn a_mark_that_config_leaves_is_there_for_the_hook() {
+    let config = "#!/bin/sh\nmkdir -p /etc/X11\ntouch /etc/X11/dm.update\n";
+    let script = "#!/bin/sh\nif [ -e /etc/X11/dm.update ]; then rm -f /etc/X11/dm.update; echo p > /etc/X11/dm; fi\n";
+    let scripts =
+        Scripts { package: "p", version: "1", config: Some(config), postinst: Some(script), ..Scripts::default() };
+    let reading = read(&scripts, &configured(), &configured());
+    assert_eq!((files(&reading), reading.unfollowed), (vec!["/etc/X11/dm".to_owned()], vec![]));
+}
+
+#[test]
+fn what_lies_behind_an_alternative_is_there() {
+    let install = |link: &str, name: &str, to: &str| format!("update-alternatives --install {link} {name} {to} 50\n");
+    let script = [
+        install("/usr/share/theme", "theme", "/etc/p"),
+        "if [ -e /usr/share/theme/a.conf ] && ! [ -e /usr/share/theme/x ]; then\n".to_owned(),
+        install("/usr/share/z", "z", "/usr/share/theme/a.conf"),
+        "fi\n".to_owned(),
+        install("/usr/share/z", "z", "/usr/share/p/other.conf"),
+    ];
+    let reading = followed(&script.concat(), &configured());
+    // Of those that are as strong, the smallest path.
+    assert_eq!(reading.facts.alternatives[&path("/usr/share/z")].to, path("/usr/share/p/other.conf"));
+    assert_eq!(reading.facts.alternatives.len(), 2);
+}
+
+#[test]
 fn capabilities_are_permitted_effective_or_inheritable() {
     let of = |text: &str| {
         let reading = followed(&format!("setcap {text} /etc/p/a.conf"), &configured());

@@ -44,10 +44,9 @@ static MODULES_TOOL: Tool = Tool {
 };
 
 /// Where modules are looked for.
-const FOLDERS: [&str; 4] = [
+const FOLDERS: [&str; 3] = [
     "/usr/lib/{multiarch}/gio/modules",
     "/usr/lib/{multiarch}/gtk-4.0/4.0.0/immodules",
-    "/usr/lib/{multiarch}/gtk-4.0/4.0.0/media",
     "/usr/lib/{multiarch}/gtk-4.0/4.0.0/printbackends",
 ];
 
