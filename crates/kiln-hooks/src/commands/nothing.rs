@@ -128,9 +128,9 @@ pub(super) fn processor(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outco
     Done::unknown(format!("what `{}` finds is not known", call.name))
 }
 
-/// `smartctl -P showall`: whether it understands a database of drives, which is that of its own package.
+/// `smartctl -V`, `smartctl -P showall`: whether it is there, and whether it understands a database of drives, which is that of its own package.
 pub(super) fn smartctl(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
-    if !call.arguments.0.iter().any(|word| word.known() == Some("showall")) {
+    if !call.arguments.0.iter().any(|word| matches!(word.known(), Some("showall" | "-V"))) {
         return stuck("what `smartctl` does is not followed");
     }
     evaluator.note(Became::Nothing("it reads the database of drives that its package brings, and changes nothing"));
