@@ -381,6 +381,10 @@ impl World for Image<'_> {
         self.packages.get(name).map(|version| (*version).to_owned())
     }
 
+    fn packages(&self) -> Option<Vec<String>> {
+        Some(self.packages.keys().map(|name| (*name).to_owned()).collect())
+    }
+
     fn files(&self, package: &str) -> Option<Vec<TreePath>> {
         let member = self.members.iter().find(|member| is_deb(member, package))?;
         Some(member.tree.walk().map(|(path, _)| path).collect())
@@ -449,6 +453,10 @@ impl World for Before<'_> {
 
     fn package(&self, name: &str) -> Option<String> {
         self.image.package(name)
+    }
+
+    fn packages(&self) -> Option<Vec<String>> {
+        self.image.packages()
     }
 
     fn files(&self, package: &str) -> Option<Vec<TreePath>> {

@@ -67,6 +67,11 @@ pub trait World {
     /// The version of a package that is in the image.
     fn package(&self, name: &str) -> Option<String>;
 
+    /// The names of all packages; none when they are not known.
+    fn packages(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// The paths that a package ships, sorted; none when it is not there.
     fn files(&self, package: &str) -> Option<Vec<TreePath>>;
 

@@ -239,6 +239,17 @@ fn what_lies_behind_an_alternative_is_there() {
 }
 
 #[test]
+fn that_no_package_has_a_name_of_a_pattern_is_known() {
+    for query in ["dpkg-query --list 'grub-*' absent", "dpkg -l 'grub-*'", "dpkg-query -W 'grub*'"] {
+        let script = format!("if {query} | grep -q ii; then touch /srv/yes; else touch /srv/no; fi");
+        assert_eq!(files(&followed(&script, &configured())), ["/srv/no"], "{query}");
+    }
+    let script = "if dpkg -l 'th*' | grep -q ii; then touch /srv/yes; else touch /srv/no; fi";
+    assert!(!postinst(script, &configured()).unfollowed.is_empty());
+    assert_eq!(files(&followed("if dpkg-query -s there >/dev/null; then touch /srv/a; fi", &configured())), ["/srv/a"]);
+}
+
+#[test]
 fn capabilities_are_permitted_effective_or_inheritable() {
     let of = |text: &str| {
         let reading = followed(&format!("setcap {text} /etc/p/a.conf"), &configured());

@@ -26,7 +26,8 @@ pub(super) fn dpkg(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         ["--print-architecture"] => Done::prints(format!("{}\n", evaluator.world.architecture())),
         ["--print-foreign-architectures"] => Done::quietly(),
         ["-s" | "--status", package] => status(evaluator, package),
-        ["-l" | "--list", package] => match installed(evaluator, package) {
+        ["-l" | "--list", ref names @ ..] if none_is_there(evaluator, names) => Done::says(false),
+        ["-l" | "--list", package] => match installed(evaluator, package) || package.contains(['*', '?', '[']) {
             true => {
                 Ok(Done { status: Status::SUCCESS, output: Value::unknown("what `dpkg -l` prints is not followed") })
             }
@@ -91,6 +92,13 @@ fn versions(left: &str, operator: &str, right: &str) -> Outcome {
     })
 }
 
+/// Is it certain that no package of the image has one of these names, which may be patterns?
+fn none_is_there(evaluator: &Evaluator<'_>, names: &[&str]) -> bool {
+    let Some(packages) = evaluator.world.packages() else { return false };
+    let is_there = |name: &&str| packages.iter().any(|package| crate::pattern::matches(name, package));
+    !names.is_empty() && !names.iter().any(is_there)
+}
+
 /// `dpkg-query`, for whether a package is there and which version it has.
 pub(super) fn query(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
@@ -103,14 +111,21 @@ pub(super) fn query(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     }
     let known = ["-W", "--show", "-f=", "--showformat=", "-l", "--list", "-s", "--status", "--no-pager"];
     let options = Options::read(&words, &known)?;
+    if none_is_there(evaluator, &options.operands) {
+        return Ok(Done { status: Status::FAILURE, output: Value::empty() });
+    }
     let [package] = options.operands[..] else { return Done::unknown("which packages there are is not followed") };
-    if package.contains(['*', '?']) {
+    if package.contains(['*', '?', '[']) {
         return Done::unknown("which packages there are is not followed");
     }
     let name = package.split(':').next().unwrap_or(package);
     let Some(version) = evaluator.world.package(name) else {
         return Ok(Done { status: Status::FAILURE, output: Value::empty() });
     };
+    if options.has(&["-l", "--list", "-s", "--status"]) {
+        let output = Value::unknown("what else dpkg knows of a package is not followed");
+        return Ok(Done { status: Status::SUCCESS, output });
+    }
     let format = options.get(&["-f", "--showformat"]).unwrap_or("${Package}\t${Version}\n");
     let fields = [
         ("${Package}", name),
