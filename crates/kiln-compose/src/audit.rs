@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use kiln_hooks::{Became, Outcome};
+use kiln_model::facts::Alternative;
 use kiln_model::rule::Rule;
 use kiln_model::{Facts, HooksWord, ObjectError, ObjectSource, PackageRef, TreePath};
 use serde::Serialize;
@@ -111,6 +112,13 @@ pub enum Fate {
     Elsewhere {
         /// The path.
         path: String,
+    },
+    /// An alternative that another package has with the same priority: with hooks it depends on which was there first.
+    Tied {
+        /// The generic name.
+        about: String,
+        /// The other package.
+        with: String,
     },
     /// A finalizer derives what it would have made, unless the image switches it off.
     Finalizer {
@@ -285,7 +293,10 @@ fn commands(
     let mut list: Vec<Command> = Vec::new();
     for outcome in member.reading.outcomes.iter().filter(kept) {
         let fate = match &outcome.became {
-            Became::Fact(kind, about) => Fate::Fact { kind, about: about.clone() },
+            Became::Fact(kind, about) => match tied(request, member, kind, about) {
+                Some(with) => Fate::Tied { about: about.clone(), with },
+                None => Fate::Fact { kind, about: about.clone() },
+            },
             Became::Elsewhere(path) => Fate::Elsewhere { path: path.clone() },
             Became::Finalizer(finalizer) => {
                 Fate::Finalizer { finalizer, switched_off: request.without.contains(*finalizer) }
@@ -315,6 +326,26 @@ fn commands(
     list
 }
 
+/// The package whose alternative is as strong as a member's, where none is stronger.
+fn tied(request: &Request, member: &Member, kind: &str, about: &str) -> Option<String> {
+    let path = TreePath::from_absolute(about).ok().filter(|_| kind == "alternative")?;
+    let own = member.facts.alternatives.get(&path)?;
+    let name = |path: &TreePath, of: &Alternative| of.name.clone().or(path.file_name().map(str::to_owned));
+    let same = |(other, of): &(&TreePath, &Alternative)| name(other, of) == name(&path, own);
+    let all = request.members.iter().flat_map(|member| {
+        let candidates = member.facts.alternatives.iter().filter(same);
+        candidates.map(move |(_, candidate)| (member, candidate))
+    });
+    let (mut with, mut strongest) = (None, true);
+    for (other, candidate) in all {
+        strongest &= candidate.priority <= own.priority;
+        if candidate.priority == own.priority && candidate.to != own.to {
+            with = with.or(Some(other.reference().to_string()));
+        }
+    }
+    with.filter(|_| strongest)
+}
+
 /// When a script would run, among those of its package; `config` is asked before all others.
 fn member_order(member: &Member, script: &str) -> usize {
     let names = hooks::at_installation(member.record.relations.syntax);
@@ -335,7 +366,7 @@ impl Totals {
         for command in &package.commands {
             let count = match &command.fate {
                 Fate::Fact { kind: FIRST_BOOT, .. } => &mut self.first_boot,
-                Fate::Fact { .. } => &mut self.facts,
+                Fate::Fact { .. } | Fate::Tied { .. } => &mut self.facts,
                 Fate::Elsewhere { .. } => &mut self.elsewhere,
                 Fate::Finalizer { .. } => &mut self.finalizers,
                 Fate::Trigger { .. } => &mut self.triggers,

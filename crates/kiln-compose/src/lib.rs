@@ -45,7 +45,7 @@ pub use work::PlaceError;
 
 /// The version of composition: it enters the key of a composed image. Raise it when the same request would give another
 /// tree.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The version of the reading of hooks: it enters the same key.
 pub const HOOKS_VERSION: u32 = kiln_hooks::VERSION;

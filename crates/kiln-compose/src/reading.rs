@@ -195,6 +195,7 @@ fn hooked(read: &Facts, own: Facts) -> Facts {
         if !changed.capabilities.is_empty() {
             permission.capabilities.clone_from(&changed.capabilities);
         }
+        permission.xattrs.extend(changed.xattrs.clone());
     }
     declared
 }
@@ -207,12 +208,17 @@ fn text(image: &Image<'_>, member: &Member, name: &str) -> Result<Option<String>
 fn read_deb(image: &Image<'_>, others: &[Member], member: &Member) -> Result<Reading, ObjectError> {
     // One that is not read is not taken for an empty one: everything that follows from it would be guessed.
     let read = ["preinst", "postinst", "config", "templates"];
-    if let Some(large) = member.record.hooks.iter().find(|h| read.contains(&&*h.name) && h.size > hooks::LARGEST) {
+    let stands_for_config = member.rule.as_ref().is_some_and(|rule| !rule.answers.is_empty());
+    let is_read = |name: &str| read.contains(&name) && !(stands_for_config && name == "config");
+    if let Some(large) = member.record.hooks.iter().find(|h| is_read(&h.name) && h.size > hooks::LARGEST) {
         return Ok(Reading { unfollowed: vec![unread(&large.name, hooks::LARGEST)], ..Reading::default() });
     }
     let (preinst, postinst) = (text(image, member, "preinst")?, text(image, member, "postinst")?);
     let (config, templates) = (text(image, member, "config")?, text(image, member, "templates")?);
+    let answers = member.rule.iter().flat_map(|rule| &rule.answers);
+    let answers: Vec<(&str, &str)> = answers.map(|(question, answer)| (&**question, &**answer)).collect();
     let scripts = Scripts {
+        answers: &answers,
         package: member.record.name.as_str(),
         version: &member.record.version,
         preinst: preinst.as_deref(),
@@ -273,8 +279,16 @@ struct Image<'a> {
     architecture: Architecture,
     skeleton: Option<&'a Skeleton>,
     earlier: Option<&'a Earlier>,
-    /// The default answers of all questions, once somebody asks for another package's.
-    questions: &'a std::cell::OnceCell<BTreeMap<String, String>>,
+    /// All questions, once somebody asks for another package's.
+    questions: &'a std::cell::OnceCell<BTreeMap<String, Asked>>,
+}
+
+/// A question of debconf in the database of the image.
+struct Asked {
+    /// The answer that nobody gave.
+    default: String,
+    /// The packages that bring it.
+    owners: Vec<String>,
 }
 
 impl Image<'_> {
@@ -290,14 +304,15 @@ impl Image<'_> {
         }
     }
 
-    fn all_questions(&self) -> BTreeMap<String, String> {
-        let mut all = BTreeMap::new();
+    fn all_questions(&self) -> BTreeMap<String, Asked> {
+        let mut all: BTreeMap<String, Asked> = BTreeMap::new();
         for member in self.members.iter().filter(|member| member.record.relations.syntax == ArchiveKind::Deb) {
             // One that cannot be read is told where its own package is read.
             let templates = text(self, member, "templates").ok().flatten();
             let questions = templates.as_deref().map(kiln_hooks::templates).unwrap_or_default();
             for (name, question) in questions {
-                all.entry(name).or_insert(question.default);
+                let asked = all.entry(name).or_insert_with(|| Asked { default: question.default, owners: Vec::new() });
+                asked.owners.push(member.record.name.as_str().to_owned());
             }
         }
         all
@@ -366,6 +381,10 @@ impl World for Image<'_> {
         self.packages.get(name).map(|version| (*version).to_owned())
     }
 
+    fn packages(&self) -> Option<Vec<String>> {
+        Some(self.packages.keys().map(|name| (*name).to_owned()).collect())
+    }
+
     fn files(&self, package: &str) -> Option<Vec<TreePath>> {
         let member = self.members.iter().find(|member| is_deb(member, package))?;
         Some(member.tree.walk().map(|(path, _)| path).collect())
@@ -376,7 +395,14 @@ impl World for Image<'_> {
     }
 
     fn default_answer(&self, question: &str) -> Option<String> {
-        self.questions.get_or_init(|| self.all_questions()).get(question).cloned()
+        self.questions.get_or_init(|| self.all_questions()).get(question).map(|asked| asked.default.clone())
+    }
+
+    fn owners(&self, question: &str) -> Vec<String> {
+        let asked = self.questions.get_or_init(|| self.all_questions()).get(question);
+        let mut owners = asked.map(|asked| asked.owners.clone()).unwrap_or_default();
+        owners.sort();
+        owners
     }
 
     fn architecture(&self) -> &str {
@@ -429,6 +455,10 @@ impl World for Before<'_> {
         self.image.package(name)
     }
 
+    fn packages(&self) -> Option<Vec<String>> {
+        self.image.packages()
+    }
+
     fn files(&self, package: &str) -> Option<Vec<TreePath>> {
         let own = self.others.iter().any(|member| std::ptr::eq(&*member.tree, self.own) && is_deb(member, package));
         if own { None } else { self.image.files(package) }
@@ -440,6 +470,10 @@ impl World for Before<'_> {
 
     fn default_answer(&self, question: &str) -> Option<String> {
         self.image.default_answer(question)
+    }
+
+    fn owners(&self, question: &str) -> Vec<String> {
+        self.image.owners(question)
     }
 
     fn architecture(&self) -> &str {

@@ -15,6 +15,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("rules/debian/alternatives.yaml", include_str!("../../../rules/debian/alternatives.yaml")),
     ("rules/debian/services.yaml", include_str!("../../../rules/debian/services.yaml")),
     ("rules/debian/services-read.yaml", include_str!("../../../rules/debian/services-read.yaml")),
+    ("rules/debian/services-made.yaml", include_str!("../../../rules/debian/services-made.yaml")),
     ("rules/debian/no-ops.yaml", include_str!("../../../rules/debian/no-ops.yaml")),
     ("rules/alpine/base.yaml", include_str!("../../../rules/alpine/base.yaml")),
 ];
@@ -66,9 +67,12 @@ impl RuleSet {
             let names: Vec<&str> = rule.packages.iter().map(|name| name.as_str()).collect();
             let range = rule.versions.as_ref().map(|range| format!("{} {}", range.operator, range.version));
             let facts = String::from_utf8_lossy(&rule.facts.canonical()).into_owned();
-            [kind.to_string(), names.join(" "), range.unwrap_or_default(), rule.adds.to_string(), facts].join("\0")
+            let answers: Vec<String> = rule.answers.iter().map(|(name, answer)| format!("{name}={answer}")).collect();
+            let answers = answers.join("\x01");
+            [kind.to_string(), names.join(" "), range.unwrap_or_default(), rule.adds.to_string(), answers, facts]
+                .join("\0")
         });
-        *KeyBuilder::new("rules/2").list("rules", told).finish().digest()
+        *KeyBuilder::new("rules/3").list("rules", told).finish().digest()
     }
 
     /// Every rule, by package.

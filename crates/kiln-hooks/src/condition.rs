@@ -28,7 +28,7 @@ struct Test<'t, 'w> {
 }
 
 /// Both, as far as they are known.
-fn both(left: Status, right: Status) -> Status {
+pub(crate) fn both(left: Status, right: Status) -> Status {
     match (left.truth(), right.truth()) {
         (Some(false), _) | (_, Some(false)) => Status::FAILURE,
         (Some(true), Some(true)) => Status::SUCCESS,
@@ -146,6 +146,18 @@ impl Test<'_, '_> {
                 } else {
                     Status::FAILURE
                 };
+            }
+            "-k" | "-u" | "-g" => {
+                let bit = match operator {
+                    "-k" => 0o1000,
+                    "-u" => 0o4000,
+                    _ => 0o2000,
+                };
+                let Some(at) = paths::tree(&path).filter(|_| seen.is_some()) else { return Status::FAILURE };
+                match commands::mode_of(self.evaluator, &at) {
+                    Some(mode) => mode & bit != 0,
+                    None => return Status::Unknown(format!("which mode `{path}` has is not known").into()),
+                }
             }
             _ => return Status::Unknown(format!("`{operator}` is not followed").into()),
         })

@@ -13,6 +13,10 @@ pub struct Question {
     pub default: String,
     /// The answers there are, where they are known.
     pub choices: Option<Vec<String>>,
+    /// The same as they are written, with what is to be filled in: `${choices}`.
+    pub choices_text: String,
+    /// What is asked, in a line.
+    pub description: String,
 }
 
 impl Question {
@@ -40,12 +44,15 @@ impl Question {
 
 /// The choices of a template. One whose list is made when it is asked has none that are known.
 fn choices(text: &str) -> Option<Vec<String>> {
-    if text.contains("${") {
-        return None;
-    }
+    if text.contains("${") { None } else { Some(choices_of(text)) }
+}
+
+/// The choices that a text lists.
+pub(crate) fn choices_of(text: &str) -> Vec<String> {
     // debconf-devel(7): a comma within a choice is written `\\,`.
     let escaped = text.replace("\\,", "\u{1}");
-    Some(escaped.split(',').map(|choice| choice.trim().replace('\u{1}', ",")).collect())
+    let choices = escaped.split(',').map(|choice| choice.trim().replace('\u{1}', ","));
+    choices.filter(|choice| !choice.is_empty()).collect()
 }
 
 /// The questions of a `templates` file, by name.
@@ -58,9 +65,12 @@ pub fn templates(text: &str) -> BTreeMap<String, Question> {
             value.map(|value| value.trim().to_owned())
         };
         if let Some(name) = field("Template") {
-            let choices = field("Choices-C").or_else(|| field("Choices")).and_then(|text| choices(&text));
+            let choices_text = field("Choices-C").or_else(|| field("Choices"));
+            let choices = choices_text.as_deref().and_then(choices);
             let (kind, default) = (field("Type").unwrap_or_default(), field("Default").unwrap_or_default());
-            let question = Question { kind, default, choices };
+            let description = field("Description").unwrap_or_default();
+            let choices_text = choices_text.unwrap_or_default();
+            let question = Question { kind, default, choices, choices_text, description };
             questions.insert(name, question);
         }
     }
@@ -76,7 +86,12 @@ mod tests {
         let questions = templates(
             "Template: a/b\nType: boolean\nDefault: false\nDescription: x\n y\n\nTemplate: a/c\nType: string\n",
         );
-        let boolean = Question { kind: "boolean".to_owned(), default: "false".to_owned(), choices: None };
+        let boolean = Question {
+            kind: "boolean".to_owned(),
+            default: "false".to_owned(),
+            description: "x".to_owned(),
+            ..Question::default()
+        };
         assert_eq!(questions["a/b"], boolean);
         assert_eq!(questions["a/c"].default, "");
     }

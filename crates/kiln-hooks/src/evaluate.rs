@@ -12,6 +12,7 @@ mod expand;
 mod input;
 mod simple;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use brush_parser::SourceSpan;
@@ -19,6 +20,7 @@ use brush_parser::ast::{AndOr, AndOrList, Command, CompoundCommand, CompoundList
 use kiln_model::TreePath;
 
 use crate::account::{Became, Outcome, Place, Unfollowed};
+use crate::debconf::Question;
 use crate::paths;
 use crate::script;
 use crate::state::{Effects, MadeKind, State, USUAL_UMASK};
@@ -62,6 +64,8 @@ pub(crate) struct Evaluator<'w> {
     pub world: &'w dyn World,
     pub package: &'w str,
     pub manager: Manager,
+    /// The questions that the package brings.
+    pub templates: Rc<BTreeMap<String, Question>>,
     pub state: State,
     /// The script that is read: `preinst`, `postinst`, `config`.
     script: &'static str,
@@ -85,6 +89,7 @@ impl<'w> Evaluator<'w> {
             world,
             package,
             manager,
+            templates: Rc::default(),
             state: State::default(),
             script: "postinst",
             lines: Vec::new(),
@@ -121,7 +126,7 @@ impl<'w> Evaluator<'w> {
             self.unfollowed("it is no shell script".into());
             return;
         }
-        let program = match script::parse(text) {
+        let program = match script::parse(text, self.is_bash()) {
             Ok(program) => program,
             Err(why) => return self.unfollowed(why.into()),
         };
@@ -136,7 +141,7 @@ impl<'w> Evaluator<'w> {
         self.at_exit();
     }
 
-    fn environment(&self, script: &str) -> std::collections::BTreeMap<String, Value> {
+    fn environment(&self, script: &str) -> BTreeMap<String, Value> {
         let known = [
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             ("HOME", "/root"),
@@ -153,7 +158,7 @@ impl<'w> Evaluator<'w> {
             ("DEBIAN_FRONTEND", "noninteractive"),
         ];
         let own: &[(&str, &str)] = if self.manager == Manager::Dpkg { &of_dpkg } else { &[] };
-        let mut variables: std::collections::BTreeMap<String, Value> =
+        let mut variables: BTreeMap<String, Value> =
             known.iter().chain(own).map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
         if self.manager != Manager::Dpkg {
             return variables;
@@ -167,6 +172,11 @@ impl<'w> Evaluator<'w> {
 
     pub fn place(&self) -> Place {
         Place { script: self.script.to_owned(), line: self.fixed_line.unwrap_or(self.line).max(1) }
+    }
+
+    /// Is the script written for bash?
+    fn is_bash(&self) -> bool {
+        self.lines.first().is_some_and(|line| line.starts_with("#!") && line.contains("bash"))
     }
 
     fn text(&self) -> String {

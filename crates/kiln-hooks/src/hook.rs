@@ -1,6 +1,7 @@
 //! From the scripts of a package to what they come to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use kiln_model::facts::Permission;
 use kiln_model::{Facts, TreePath};
@@ -27,24 +28,31 @@ pub struct Scripts<'a> {
     pub config: Option<&'a str>,
     /// The questions.
     pub templates: Option<&'a str>,
+    /// What `config` comes to when nobody is asked, where somebody has read that it does: it is not read then.
+    pub answers: &'a [(&'a str, &'a str)],
 }
 
 /// Reads the scripts of a package: `before` is the image without its files, `after` with them.
 #[must_use]
 pub fn read(scripts: &Scripts<'_>, before: &dyn World, after: &dyn World) -> Reading {
     let mut evaluator = Evaluator::new(before, scripts.package, Manager::Dpkg);
-    for (name, question) in scripts.templates.map(debconf::templates).unwrap_or_default() {
+    evaluator.templates = Rc::new(scripts.templates.map(debconf::templates).unwrap_or_default());
+    for (name, question) in evaluator.templates.iter() {
         // An answer that is chosen while the package is configured is not the template's.
-        let answer =
-            if question.kind == "password" && question.default.is_empty() { String::new() } else { question.default };
-        evaluator.state.answers.insert(name, answer.into());
+        evaluator.state.answers.insert(name.clone(), question.default.as_str().into());
     }
-    // `config` decides answers and nothing else: what it would do besides is of no account.
-    if let Some(text) = scripts.config {
+    // `config` decides answers, and leaves marks for the other scripts: nothing else of what it would do counts.
+    for (question, answer) in scripts.answers {
+        evaluator.state.answers.insert((*question).to_owned(), (*answer).into());
+    }
+    if let Some(text) = scripts.config.filter(|_| scripts.answers.is_empty()) {
         let mut asking = Evaluator::new(after, scripts.package, Manager::Dpkg);
+        asking.templates = Rc::clone(&evaluator.templates);
         asking.state.answers.clone_from(&evaluator.state.answers);
         asking.script("config", text, &["configure".into(), "".into()], after);
         evaluator.state.questions = asking.state.questions;
+        evaluator.state.filled_in = asking.state.filled_in;
+        evaluator.state.effects.made = asking.state.effects.made;
         // Where one of its ways ended before, what the other has set since is not known to be set.
         let in_doubt = asking.state.doubt.is_some();
         let is_followed = asking.state.unfollowed.is_empty() && !in_doubt;

@@ -65,7 +65,16 @@ pub(crate) fn seen(world: &dyn World, effects: &Effects, path: &str, follow: boo
         if effects.removed.contains(&at) {
             return None;
         }
-        return world.entry(&at, follow);
+        if let Some(found) = world.entry(&at, follow) {
+            return Some(found);
+        }
+        // A generic name that the hook made an alternative of leads to the candidate.
+        let (generic, alternative) = effects.facts.alternatives.iter().find(|(generic, _)| at.starts_with(generic))?;
+        if at == *generic && !follow {
+            let name = alternative.name.as_deref().or(generic.file_name()).unwrap_or_default();
+            return Some(Seen::Link(format!("/etc/alternatives/{name}")));
+        }
+        path = format!("{}{}", alternative.to, &at.to_string()[generic.to_string().len()..]);
     }
     None
 }

@@ -12,23 +12,23 @@ pub(crate) const MOST_BYTES: usize = 256 * 1024;
 /// More nested scripts are not read.
 const MOST_NESTED: usize = 100;
 
-/// The grammar of `/bin/sh`.
-pub(crate) fn options() -> ParserOptions {
+/// The grammar of `/bin/sh`, or of bash.
+pub(crate) fn options(bash: bool) -> ParserOptions {
     ParserOptions {
         enable_extended_globbing: false,
-        posix_mode: true,
-        sh_mode: true,
+        posix_mode: !bash,
+        sh_mode: !bash,
         tilde_expansion_at_word_start: true,
         tilde_expansion_after_colon: false,
         parser_impl: ParserImpl::Peg,
     }
 }
 
-/// Parses a script.
+/// Parses a script, which may be written for bash.
 ///
 /// # Errors
 /// Why it cannot be read.
-pub(crate) fn parse(text: &str) -> Result<Program, String> {
+pub(crate) fn parse(text: &str, bash: bool) -> Result<Program, String> {
     if text.len() > MOST_BYTES {
         return Err(format!("it is larger than {} kB", MOST_BYTES / 1024));
     }
@@ -38,7 +38,7 @@ pub(crate) fn parse(text: &str) -> Result<Program, String> {
     let owned = crate::document::at_ends_of_lines(text)?.into_owned();
     let parsed = std::thread::Builder::new()
         .stack_size(64 << 20)
-        .spawn(move || Parser::new(owned.as_bytes(), &options()).parse_program())
+        .spawn(move || Parser::new(owned.as_bytes(), &options(bash)).parse_program())
         .map_err(|error| format!("there is no thread to read it on: {error}"))?
         .join();
     match parsed {
@@ -78,17 +78,18 @@ mod tests {
 
     #[test]
     fn a_script_that_is_too_large_or_too_deep_is_refused() {
-        assert!(parse(&"true\n".repeat(MOST_BYTES)).is_err());
-        assert!(parse(&"(".repeat(100_000)).is_err());
-        assert!(parse(&"if true; then ".repeat(10_000)).is_err());
-        assert!(parse("if true; then").is_err());
-        assert!(parse("if true; then :; fi\n").is_ok());
+        assert!(parse(&"true\n".repeat(MOST_BYTES), false).is_err());
+        assert!(parse(&"(".repeat(100_000), false).is_err());
+        assert!(parse(&"if true; then ".repeat(10_000), false).is_err());
+        assert!(parse("if true; then", false).is_err());
+        assert!(parse("if true; then :; fi\n", false).is_ok());
     }
 
     proptest! {
         #[test]
         fn arbitrary_text_never_panics(text in "[a-z \"'$(){};|&<>\n\\\\`#=]{0,120}") {
-            let _ = parse(&text);
+            let _ = parse(&text, false);
+            let _ = parse(&text, true);
         }
     }
 }

@@ -91,6 +91,10 @@ pub(crate) struct State {
     /// Answers that the script itself gave.
     pub answers: BTreeMap<String, Value>,
     pub questions: BTreeSet<String>,
+    /// What `db_subst` fills into questions, by question and name.
+    pub filled_in: BTreeMap<(String, String), Value>,
+    /// Questions that `db_input` brought up and `db_go` has not put yet.
+    pub to_ask: BTreeSet<String>,
     /// Was something asked for that hooks of other packages may have made before?
     pub asks_earlier: bool,
     /// Users with their homes, and groups, that systemd-sysusers made.
@@ -125,6 +129,8 @@ impl Default for State {
             unfollowed: BTreeSet::new(),
             answers: BTreeMap::new(),
             questions: BTreeSet::new(),
+            filled_in: BTreeMap::new(),
+            to_ask: BTreeSet::new(),
             asks_earlier: false,
             sysusers: Default::default(),
             units: BTreeMap::new(),
@@ -350,6 +356,13 @@ impl State {
                 self.answers.insert(question, Value::Unknown(Rc::clone(why)));
             }
         }
+        let filled: BTreeSet<(String, String)> = self.filled_in.keys().chain(other.filled_in.keys()).cloned().collect();
+        for name in filled {
+            if self.filled_in.get(&name) != other.filled_in.get(&name) {
+                self.filled_in.insert(name, Value::Unknown(Rc::clone(why)));
+            }
+        }
+        self.to_ask.extend(other.to_ask.iter().cloned());
         if self.status != other.status {
             self.status = Status::Unknown(Rc::clone(why));
         }

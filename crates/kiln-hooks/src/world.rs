@@ -67,6 +67,11 @@ pub trait World {
     /// The version of a package that is in the image.
     fn package(&self, name: &str) -> Option<String>;
 
+    /// The names of all packages; none when they are not known.
+    fn packages(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// The paths that a package ships, sorted; none when it is not there.
     fn files(&self, package: &str) -> Option<Vec<TreePath>>;
 
@@ -77,6 +82,12 @@ pub trait World {
     fn default_answer(&self, question: &str) -> Option<String> {
         let _ = question;
         None
+    }
+
+    /// The packages of the image that bring a question, sorted.
+    fn owners(&self, question: &str) -> Vec<String> {
+        let _ = question;
+        Vec::new()
     }
 
     /// The architecture, as Debian calls it.

@@ -129,6 +129,183 @@ fn grep_searches_folders() {
 }
 
 #[test]
+fn grep_prints_the_parts_that_posix_would_take() {
+    let script = |rest: &str| format!("echo $(grep {rest} /etc/p/a.conf) > /srv/x");
+    for (rest, part) in [("-o '[a-z]*='", "a="), ("-oE 'b|a'", "a"), ("-o '[0-9]*'", "1")] {
+        let reading = followed(&script(rest), &configured());
+        let expected = FileContent::Content(format!("{part}\n"));
+        assert_eq!(reading.facts.files[&path("/srv/x")].content, expected, "{rest}");
+    }
+    for rest in ["-oE 'a|a='", "-o -e a -e 1"] {
+        let reading = postinst(&script(rest), &configured());
+        assert!(files(&reading).is_empty() && !reading.unfollowed.is_empty(), "{rest}");
+    }
+}
+
+#[test]
+fn tr_squeezes_what_it_is_told_to_and_no_option_is_a_set() {
+    for (rest, text) in
+        [("-s ' '", "a - ss b"), ("-s 's '", "a - s b"), ("-s ' ' _", "a_-_ss_b"), ("s x", "a   - xx  b")]
+    {
+        let reading = followed(&format!("printf '%s\\n' 'a   - ss  b' | tr {rest} > /srv/x"), &configured());
+        assert_eq!(reading.facts.files[&path("/srv/x")].content, FileContent::Content(format!("{text}\n")), "{rest}");
+    }
+    let reading = postinst("echo ab | tr -c a x > /srv/x", &configured());
+    assert!(files(&reading).is_empty() && !reading.unfollowed.is_empty());
+}
+
+#[test]
+fn sed_changes_a_file_whatever_letters_its_option_has() {
+    for options in ["-i -e", "-ri", "-Ei -e", "-i.bak -re"] {
+        let script = format!("printf 'a=1\\n' > /etc/x\nsed {options} 's/a/b/' /etc/x");
+        let reading = followed(&script, &configured());
+        let expected = FileContent::Content("b=1\n".into());
+        assert_eq!(reading.facts.files[&path("/etc/x")].content, expected, "{options}");
+        let unknown = postinst(&script.replace("s/a/b/", "s/a/$(hostname)/").replace('\'', "\""), &configured());
+        assert!(files(&unknown).is_empty() && !unknown.unfollowed.is_empty(), "{options}");
+    }
+}
+
+#[test]
+fn a_double_bracket_is_a_condition_of_bash() {
+    let script = |condition: &str| {
+        let script = format!("#!/bin/bash\nif [[ {condition} ]]; then touch /srv/yes; else touch /srv/no; fi");
+        let scripts = Scripts { package: "p", version: "1", postinst: Some(&script), ..Scripts::default() };
+        files(&read(&scripts, &configured(), &configured()))
+    };
+    for (condition, answer) in [
+        ("$1 == configure && -z $2", "yes"),
+        ("$1 == con*", "yes"),
+        ("$1 == \"con*\" || ! -d /etc/p", "no"),
+        ("$3 == x", "no"),
+        ("( -e /etc/p/a.conf )", "yes"),
+    ] {
+        let made = script(condition);
+        let unknown = condition.contains("\"con*\"");
+        assert!(if unknown { made.is_empty() } else { made == [format!("/srv/{answer}")] }, "{condition}: {made:?}");
+    }
+}
+
+#[test]
+fn a_question_with_a_list_settles_on_its_first_where_nobody_answers() {
+    let templates = "Template: shared/dm\nType: select\nChoices: ${choices}\n\nTemplate: p/size\nType: select\nChoices: small, large\nDefault: large\n\nTemplate: p/free\nType: string\n";
+    let config = "#!/bin/sh\n. /usr/share/debconf/confmodule\ndb_subst shared/dm choices 'p, q'\n\
+                  db_input high shared/dm || true\ndb_input high p/size || true\ndb_input high p/free || true\ndb_go\n";
+    let script = "#!/bin/sh\n. /usr/share/debconf/confmodule\nfor q in shared/dm p/size p/free; do db_get $q; echo \"$RET\" >> /srv/x; done\n\
+                  db_metaget shared/dm choices; echo \"$RET\" >> /srv/x\n";
+    let scripts = Scripts {
+        package: "p",
+        version: "1",
+        config: Some(config),
+        postinst: Some(script),
+        templates: Some(templates),
+        ..Scripts::default()
+    };
+    let reading = read(&scripts, &configured(), &configured());
+    assert_eq!(reading.unfollowed, []);
+    let expected = FileContent::Content("p\nlarge\n\np, q\n".into());
+    assert_eq!(reading.facts.files[&path("/srv/x")].content, expected);
+    // Answers that somebody has read stand for the script that asks.
+    let answered = Scripts { answers: &[("shared/dm", "q")], ..scripts };
+    let reading = read(&answered, &configured(), &configured());
+    let expected = FileContent::Content("q\nlarge\n\n\n".into());
+    assert_eq!(reading.facts.files[&path("/srv/x")].content, expected);
+}
+
+#[test]
+fn a_mark_that_config_leaves_is_there_for_the_hook() {
+    let config = "#!/bin/sh\nmkdir -p /etc/X11\ntouch /etc/X11/dm.update\n";
+    let script = "#!/bin/sh\nif [ -e /etc/X11/dm.update ]; then rm -f /etc/X11/dm.update; echo p > /etc/X11/dm; fi\n";
+    let scripts =
+        Scripts { package: "p", version: "1", config: Some(config), postinst: Some(script), ..Scripts::default() };
+    let reading = read(&scripts, &configured(), &configured());
+    assert_eq!((files(&reading), reading.unfollowed), (vec!["/etc/X11/dm".to_owned()], vec![]));
+}
+
+#[test]
+fn what_lies_behind_an_alternative_is_there() {
+    let install = |link: &str, name: &str, to: &str| format!("update-alternatives --install {link} {name} {to} 50\n");
+    let script = [
+        install("/usr/share/theme", "theme", "/etc/p"),
+        "if [ -e /usr/share/theme/a.conf ] && ! [ -e /usr/share/theme/x ]; then\n".to_owned(),
+        install("/usr/share/z", "z", "/usr/share/theme/a.conf"),
+        "fi\n".to_owned(),
+        install("/usr/share/z", "z", "/usr/share/p/other.conf"),
+    ];
+    let reading = followed(&script.concat(), &configured());
+    // Of those that are as strong, the smallest path.
+    assert_eq!(reading.facts.alternatives[&path("/usr/share/z")].to, path("/usr/share/p/other.conf"));
+    assert_eq!(reading.facts.alternatives.len(), 2);
+}
+
+#[test]
+fn that_no_package_has_a_name_of_a_pattern_is_known() {
+    for query in ["dpkg-query --list 'grub-*' absent", "dpkg -l 'grub-*'", "dpkg-query -W 'grub*'"] {
+        let script = format!("if {query} | grep -q ii; then touch /srv/yes; else touch /srv/no; fi");
+        assert_eq!(files(&followed(&script, &configured())), ["/srv/no"], "{query}");
+    }
+    let script = "if dpkg -l 'th*' | grep -q ii; then touch /srv/yes; else touch /srv/no; fi";
+    assert!(!postinst(script, &configured()).unfollowed.is_empty());
+    assert_eq!(files(&followed("if dpkg-query -s there >/dev/null; then touch /srv/a; fi", &configured())), ["/srv/a"]);
+}
+
+#[test]
+fn capabilities_are_permitted_effective_or_inheritable() {
+    let of = |text: &str| {
+        let reading = followed(&format!("setcap {text} /etc/p/a.conf"), &configured());
+        let permission = reading.facts.permissions[&path("/etc/p/a.conf")].clone();
+        (permission.capabilities.into_iter().collect::<Vec<_>>().join(","), permission.xattrs)
+    };
+    assert_eq!(
+        of("cap_net_raw,cap_net_admin=eip").1["security.capability"],
+        "0100000200300000003000000000000000000000"
+    );
+    assert_eq!(of("cap_dac_read_search=p").1["security.capability"], "0000000204000000000000000000000000000000");
+    assert_eq!(of("cap_net_raw+ep"), ("cap_net_raw".to_owned(), Default::default()));
+    assert_eq!(of("cap_net_raw-epi").1["security.capability"], "0000000200000000000000000000000000000000");
+}
+
+#[test]
+fn modes_and_owners_are_taken_from_another_file() {
+    let script = "install -m 0640 -o daemon -g adm /dev/null /srv/a\ntouch /srv/b\nchmod --reference=/srv/a /srv/b\nchown --reference=/srv/a /srv/b";
+    let reading = followed(script, &configured());
+    let made = |at: &str| reading.facts.files[&path(at)].clone();
+    assert_eq!(made("/srv/a"), made("/srv/b"));
+    // What a package ships may be anybody's.
+    let shipped = postinst("touch /srv/b\nchown --reference=/etc/p/a.conf /srv/b", &configured());
+    assert!(!shipped.unfollowed.is_empty());
+}
+
+#[test]
+fn a_service_is_switched_on_by_the_name_of_its_script() {
+    let world = Table::with(&[("/usr/lib/systemd/system/d.service", "[Install]\nWantedBy=x.target\n")]);
+    assert!(followed("update-rc.d d enable", &world).facts.services["d.service"].enabled);
+    for script in ["update-rc.d d defaults", "update-rc.d other enable", "update-rc.d d enable\nupdate-rc.d d disable"]
+    {
+        assert!(followed(script, &world).facts.services.is_empty(), "{script}");
+    }
+}
+
+#[test]
+fn modules_of_lighttpd_are_links_and_bring_what_they_depend_on() {
+    let world = Table::with(&[
+        ("/etc/lighttpd/conf-available/10-fastcgi.conf", "server.modules += ()\n"),
+        ("/etc/lighttpd/conf-available/15-php.conf", "# -*- depends: fastcgi -*-\n"),
+        ("/etc/lighttpd/conf-enabled/README", ""),
+    ]);
+    let reading = followed("lighty-enable-mod php", &world);
+    let links: Vec<(String, &str)> = reading.facts.links.iter().map(|(at, to)| (at.to_string(), &**to)).collect();
+    assert_eq!(
+        links,
+        [
+            ("/etc/lighttpd/conf-enabled/10-fastcgi.conf".to_owned(), "../conf-available/10-fastcgi.conf"),
+            ("/etc/lighttpd/conf-enabled/15-php.conf".to_owned(), "../conf-available/15-php.conf"),
+        ]
+    );
+    assert!(followed("lighty-enable-mod none || [ $? -eq 2 ]", &world).facts.links.is_empty());
+}
+
+#[test]
 fn whose_everything_below_a_folder_becomes_does_not_follow_links() {
     let reading = followed("chown -R daemon:adm /etc/p\nchmod -R g-w /etc/p", &configured());
     assert!(!reading.facts.permissions.contains_key(&path("/etc/p/sub/link")));

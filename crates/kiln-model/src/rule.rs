@@ -14,7 +14,7 @@
 //! ```
 //!
 //! With `adds: true` a rule is added to what is read of the hooks, and what cannot be read of them is accepted. Otherwise
-//! it stands in place of all that they do. A rule without facts and files says that the hooks do nothing that an image needs, and why.
+//! it stands in place of all that they do. `answers:` are read in place of what `config` would come to. A rule without facts and files says that the hooks do nothing that an image needs, and why.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct Rule {
     pub reason: String,
     /// Is it added to what is read of the hooks, instead of standing in place of it?
     pub adds: bool,
+    /// Answers to questions of debconf, where the image gives no other: what `config` comes to when nobody is asked.
+    pub answers: BTreeMap<String, String>,
     /// What it declares; its `files` are among them.
     pub facts: Facts,
 }
@@ -131,6 +133,11 @@ fn rule(reader: &Reader<'_>, node: &Node, path: &Arc<str>) -> Option<Read> {
     let versions = fields.take("versions").and_then(|node| reader.parse::<VersionRange>(node));
     let reason = fields.require("reason").and_then(|node| reader.filled(node)).map(str::to_owned);
     let adds = fields.take("adds").and_then(|node| reader.flag(node)).unwrap_or_default();
+    let answers = fields.take("answers").and_then(|node| reader.entries(node)).map(|entries| {
+        let answers =
+            entries.iter().filter_map(|(key, node)| Some((key.text.to_string(), reader.text(node)?.to_owned())));
+        answers.collect::<BTreeMap<String, String>>()
+    });
     let declared = fields.take("facts").and_then(|node| read_facts(reader, node, Declarer::Rule));
     let mut facts = declared.unwrap_or_default().facts;
     let files = fields.take("files").and_then(|node| read_by_path(reader, node, |_, node| file(reader, node)));
@@ -149,6 +156,7 @@ fn rule(reader: &Reader<'_>, node: &Node, path: &Arc<str>) -> Option<Read> {
         versions: versions.clone(),
         reason: reason?,
         adds,
+        answers: answers.unwrap_or_default(),
         facts,
     };
     Some(Read { packages, versions, rule })
@@ -178,6 +186,9 @@ struct RuleSchema {
     reason: String,
     /// Is it added to what is read of the hooks, instead of standing in place of it?
     adds: Option<bool>,
+    /// Answers to questions of debconf, where the image gives no other.
+    #[schemars(default)]
+    answers: BTreeMap<String, String>,
     /// What it declares.
     #[schemars(default)]
     facts: Facts,

@@ -48,6 +48,11 @@ impl Account {
                         place: format!("{}:{}", text("script"), command["line"]),
                         text: format!("{}\n{}", text("command"), text("why")),
                     }),
+                    "tied" => account.lines.push(Line {
+                        package: name.to_owned(),
+                        place: format!("{}:{}", text("script"), command["line"]),
+                        text: text("about").to_owned(),
+                    }),
                     "fact" if text("kind") == "first-boot" => drop(account.first_boot.insert(text("about").to_owned())),
                     _ => {}
                 }

@@ -156,8 +156,8 @@ pub const TABLE: &[Finalizer] = &[
     },
     Finalizer {
         name: "locale",
-        summary: "The system's language: the image's `locale`. Locales are not compiled: the image is warned where no \
-                  package brings the one it asks for.",
+        summary: "The system's language: the image's `locale`, which `locale-gen` is to make where the package `locales` is. The \
+                  image is warned where nothing brings the one it asks for.",
         reads: &["the image's locale", "/usr/sbin/update-locale", "/usr/share/i18n/SUPPORTED", "/usr/lib/locale/*"],
         writes: &["/etc/locale.conf", "/etc/default/locale", "/etc/locale.gen"],
         run: locale::run,
@@ -291,9 +291,11 @@ pub const TABLE: &[Finalizer] = &[
     tool::GIO_MODULES,
     tool::PIXBUF_LOADERS,
     tool::IMMODULES,
+    tool::IMMODULES_2,
     tool::ICONS,
     tool::MIME,
     tool::DESKTOP,
+    tool::DCONF,
     tool::MAN,
     tool::PYTHON,
     tool::ASPELL,
@@ -301,6 +303,8 @@ pub const TABLE: &[Finalizer] = &[
     tool::LISTS,
     tool::TEX,
     tool::X_FONTS,
+    tool::EMACS,
+    tool::LOCALES,
     Finalizer {
         name: "dpkg-status",
         summary: "The list of Debian packages in the image, for vulnerability scanners and `dpkg-query`, whether or not \
@@ -357,16 +361,6 @@ pub enum FinalizeError {
         /// What it is.
         kind: &'static str,
     },
-    /// One name in `/etc/alternatives` for two generic names.
-    #[error("alternatives `{first}` and `{second}` are both named `{name}`")]
-    AlternativeName {
-        /// The name.
-        name: String,
-        /// One generic name.
-        first: TreePath,
-        /// The other.
-        second: TreePath,
-    },
     /// The image's time zone is not there.
     #[error("the image's time zone `{zone}` is not in the image")]
     TimeZone {
@@ -411,7 +405,6 @@ impl FinalizeError {
             Self::InTheWay { .. } => Some(
                 "leave the file out of the package, or have none: `finalizers: { alternatives: false }`".to_owned(),
             ),
-            Self::AlternativeName { .. } => Some("give one of them another `name`".to_owned()),
             Self::TimeZone { zones: false, .. } => Some("add the package `tzdata`".to_owned()),
             Self::TimeZone { .. } => Some("the names are the paths below `/usr/share/zoneinfo`".to_owned()),
             Self::Service(error) => error.hint(),

@@ -211,6 +211,11 @@ pub(super) fn useradd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     let group = options.get(&["-g", "--gid"]).map(name).transpose()?;
     let home = options.get(&["-d", "--home-dir", "--home"]).map(path).transpose()?;
     let shell = options.get(&["-s", "--shell"]).map(path).transpose()?;
+    // Debian's useradd(8) gives what /etc/default/useradd says, which its package brings.
+    let shell = match shell {
+        None if evaluator.manager == Manager::Dpkg => Some(path("/bin/sh")?),
+        shell => shell,
+    };
     let id = options.get(&["-u", "--uid"]).map(number).transpose()?;
     let summary = options.get(&["-c", "--comment"]).filter(|text| !text.is_empty()).map(str::to_owned);
     let groups = options.get(&["-G", "--groups"]).unwrap_or_default();
@@ -245,6 +250,9 @@ pub(super) fn usermod(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
         "--comment=",
         "-L",
         "--lock",
+        // No account has a password that could be given back.
+        "-U",
+        "--unlock",
         "-g=",
         "--gid=",
     ];
@@ -333,6 +341,11 @@ pub(super) fn systemd_sysusers(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -
             if kind.starts_with('u') {
                 let home = fields.nth(2).filter(|home| home != "-").unwrap_or_else(|| "/".to_owned());
                 users.insert(name.clone(), home);
+                // One that is there is left as it is.
+                let known = name.parse::<AccountName>().ok();
+                if let Some(user) = known.and_then(|name| evaluator.state.effects.facts.users.get_mut(&name)) {
+                    user.summary.get_or_insert_with(String::new);
+                }
             }
             if kind.starts_with(['u', 'g']) {
                 groups.insert(name);

@@ -37,9 +37,11 @@ pub(super) fn update_alternatives(evaluator: &mut Evaluator<'_>, call: &Call<'_>
             let alternative = Alternative { to: path(to)?, priority, name: Some((*name).to_owned()), slaves };
             let link = path(link)?;
             evaluator.effect(Became::Fact("alternative", link.to_string()), |effects| {
-                // Of several candidates of one package the strongest stands for it.
+                // Of several candidates of one package the strongest stands for it; of those as strong, since they are kept
+                // in order of their paths, the smallest. The same again is what was said last.
+                let rank = |of: &Alternative| (of.priority, std::cmp::Reverse(of.to.clone()));
                 let there = effects.facts.alternatives.get(&link);
-                if there.is_none_or(|there| there.priority <= alternative.priority) {
+                if there.is_none_or(|there| rank(there) <= rank(&alternative)) {
                     effects.facts.alternatives.insert(link, alternative);
                 }
             });

@@ -26,7 +26,8 @@ pub(super) fn dpkg(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         ["--print-architecture"] => Done::prints(format!("{}\n", evaluator.world.architecture())),
         ["--print-foreign-architectures"] => Done::quietly(),
         ["-s" | "--status", package] => status(evaluator, package),
-        ["-l" | "--list", package] => match installed(evaluator, package) {
+        ["-l" | "--list", ref names @ ..] if none_is_there(evaluator, names) => Done::says(false),
+        ["-l" | "--list", package] => match installed(evaluator, package) || package.contains(['*', '?', '[']) {
             true => {
                 Ok(Done { status: Status::SUCCESS, output: Value::unknown("what `dpkg -l` prints is not followed") })
             }
@@ -91,6 +92,13 @@ fn versions(left: &str, operator: &str, right: &str) -> Outcome {
     })
 }
 
+/// Is it certain that no package of the image has one of these names, which may be patterns?
+fn none_is_there(evaluator: &Evaluator<'_>, names: &[&str]) -> bool {
+    let Some(packages) = evaluator.world.packages() else { return false };
+    let is_there = |name: &&str| packages.iter().any(|package| crate::pattern::matches(name, package));
+    !names.is_empty() && !names.iter().any(is_there)
+}
+
 /// `dpkg-query`, for whether a package is there and which version it has.
 pub(super) fn query(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
@@ -103,20 +111,29 @@ pub(super) fn query(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     }
     let known = ["-W", "--show", "-f=", "--showformat=", "-l", "--list", "-s", "--status", "--no-pager"];
     let options = Options::read(&words, &known)?;
+    if none_is_there(evaluator, &options.operands) {
+        return Ok(Done { status: Status::FAILURE, output: Value::empty() });
+    }
     let [package] = options.operands[..] else { return Done::unknown("which packages there are is not followed") };
-    if package.contains(['*', '?']) {
+    if package.contains(['*', '?', '[']) {
         return Done::unknown("which packages there are is not followed");
     }
     let name = package.split(':').next().unwrap_or(package);
     let Some(version) = evaluator.world.package(name) else {
         return Ok(Done { status: Status::FAILURE, output: Value::empty() });
     };
+    if options.has(&["-l", "--list", "-s", "--status"]) {
+        let output = Value::unknown("what else dpkg knows of a package is not followed");
+        return Ok(Done { status: Status::SUCCESS, output });
+    }
     let format = options.get(&["-f", "--showformat"]).unwrap_or("${Package}\t${Version}\n");
     let fields = [
         ("${Package}", name),
         ("${Version}", version.as_str()),
         ("${Status}", "install ok installed"),
         ("${db:Status-Status}", "installed"),
+        ("${db:Status-Want}", "install"),
+        ("${db:Status-Eflag}", "ok"),
         ("${db:Status-Abbrev}", "ii "),
         ("\\n", "\n"),
         ("\\t", "\t"),
@@ -229,6 +246,21 @@ fn with_two_dashes(word: &str, known: &[&str]) -> String {
     if known.iter().any(is_long) { format!("-{word}") } else { word.to_owned() }
 }
 
+/// `ucfq -w FILE...`: on a fresh system no file has been registered, nor is one that the hook registers looked up again.
+pub(super) fn ucfq(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, &["-w", "--with-colons", "-d=", "--debug=", "-v", "--verbose"])?;
+    if !options.has(&["-w", "--with-colons"]) {
+        return Done::unknown("this use of `ucfq` is not followed");
+    }
+    let mut text = String::new();
+    for file in &options.operands {
+        let exists = evaluator.seen(file, true).is_some();
+        text.push_str(&format!("{file}::{}::\n", if exists { "Yes" } else { "" }));
+    }
+    Done::prints(text)
+}
+
 /// `ucf NEW DESTINATION`: where nothing is, the new file.
 pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
@@ -242,6 +274,7 @@ pub(super) fn ucf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         "-p",
         "--debug=",
         "-v",
+        "-Z",
         "--state-dir=",
     ];
     // `ucf` has getopt(1) read its options with `-a`: a long one may have a single dash.

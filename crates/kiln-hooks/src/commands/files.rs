@@ -18,6 +18,11 @@ use crate::value::{Status, Value};
 use crate::world::Seen;
 
 pub(super) use modes::{chmod, current, getcap, setcap};
+
+/// The mode of a path, where it is known.
+pub(super) fn mode_of(evaluator: &Evaluator<'_>, path: &TreePath) -> Option<u16> {
+    current(evaluator, path).ok().map(Mode::bits)
+}
 pub(super) use owners::{chgrp, chown};
 
 pub(super) fn place(evaluator: &Evaluator<'_>, text: &str) -> Result<TreePath, Stuck> {

@@ -79,6 +79,39 @@ pub(super) fn mungekey(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcom
     made(evaluator, call, &words, &[options.get(&["-k", "--keyfile"]).unwrap_or("/etc/munge/munge.key")])
 }
 
+/// `xrdp-keygen xrdp [FILE]`: the key of a server of remote desktops.
+pub(super) fn xrdp_keygen(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let file = match words[..] {
+        ["xrdp"] | ["xrdp", "auto"] | ["xrdp", "auto", _] => "/etc/xrdp/rsakeys.ini",
+        ["xrdp", file] | ["xrdp", file, _] => file,
+        _ => return stuck("this use of `xrdp-keygen` is not followed"),
+    };
+    made(evaluator, call, &words, &[file])
+}
+
+/// `dropbearkey -t KIND -f FILE`: a key of a host. What it prints is its public half.
+pub(super) fn dropbearkey(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let options = Options::read(&words, &["-t=", "-f=", "-s=", "-C=", "-y"])?;
+    let (Some(file), false) = (options.get(&["-f"]), options.has(&["-y"])) else {
+        return Done::unknown("a key is of a machine, not of the image");
+    };
+    let done = made(evaluator, call, &words, &[file])?;
+    Ok(Done { output: Value::unknown("a key is of a machine, not of the image"), ..done })
+}
+
+/// Courier's certificates, which each server signs for itself.
+pub(super) fn courier_certificate(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let file = match call.name {
+        "mkimapdcert" => "/etc/courier/imapd.pem",
+        "mkpop3dcert" => "/etc/courier/pop3d.pem",
+        _ => "/etc/courier/esmtpd.pem",
+    };
+    made(evaluator, call, &words, &[file])
+}
+
 /// `make-ssl-cert generate-default-snakeoil`: the certificate that a machine signs for itself, which its package, ssl-cert,
 /// leaves out of every image. Another certificate is not followed.
 pub(super) fn make_ssl_cert(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {

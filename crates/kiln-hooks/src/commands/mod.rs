@@ -10,6 +10,7 @@ mod dpkg;
 mod files;
 mod find;
 mod icinga;
+mod lighttpd;
 mod machine;
 mod nothing;
 mod options;
@@ -104,12 +105,15 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["systemd-sysusers"], accounts::systemd_sysusers),
     (&["update-alternatives", "alternatives"], alternatives::update_alternatives),
     (&["a2enmod", "a2enconf", "a2ensite"], apache::enable),
+    (&["lighty-enable-mod", "lighttpd-enable-mod"], lighttpd::enable),
     (&["icinga2"], icinga::icinga2),
     (&["pg_updatedicts"], postgresql::update_dictionaries),
     (&["db_get"], debconf::get),
     (&["db_set"], debconf::set),
     (&["db_register"], debconf::register),
     (&["db_input", "db_go", "db_fget"], debconf::ask),
+    (&["db_subst"], debconf::fill_in),
+    (&["db_metaget"], debconf::describe),
     (
         &[
             "db_version",
@@ -117,14 +121,12 @@ const TABLE: &[(&[&str], Handler)] = &[
             "db_capb",
             "db_title",
             "db_settitle",
-            "db_subst",
             "db_fset",
             "db_reset",
             "db_purge",
             "db_unregister",
             "db_beginblock",
             "db_endblock",
-            "db_metaget",
             "db_info",
             "db_progress",
             "db_clear",
@@ -139,6 +141,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["dpkg-trigger"], dpkg::trigger),
     (&["dpkg-maintscript-helper"], dpkg::maintscript_helper),
     (&["ucf"], dpkg::ucf),
+    (&["ucfq"], dpkg::ucfq),
     (&["mkdir"], files::mkdir),
     (&["install"], files::install),
     (&["chown"], files::chown),
@@ -155,6 +158,7 @@ const TABLE: &[(&[&str], Handler)] = &[
     (&["find"], find::find),
     (&["deb-systemd-helper"], services::helper),
     (&["systemctl"], services::systemctl),
+    (&["update-rc.d"], services::update_rc),
     (&["systemd-update-helper"], services::update_helper),
     (&["echo"], text::echo),
     (&["printf"], text::printf),
@@ -192,9 +196,28 @@ const TABLE: &[(&[&str], Handler)] = &[
         ],
         nothing::no,
     ),
+    (
+        &[
+            "test-SSE2",
+            "test-SSE3",
+            "test-SSSE3",
+            "test-SSE4.1",
+            "test-SSE4.2",
+            "test-AVX",
+            "test-AVX2",
+            "test-ALTIVEC",
+        ],
+        nothing::processor,
+    ),
+    (&["dconf"], nothing::dconf),
+    (&["smartctl"], nothing::smartctl),
+    (&["update-inetd"], nothing::update_inetd),
     (&["openssl"], machine::openssl),
     (&["dd"], machine::dd),
     (&["mungekey"], machine::mungekey),
+    (&["xrdp-keygen"], machine::xrdp_keygen),
+    (&["dropbearkey"], machine::dropbearkey),
+    (&["mkimapdcert", "mkpop3dcert", "mkesmtpdcert"], machine::courier_certificate),
     (&["make-ssl-cert"], machine::make_ssl_cert),
     (&["rndc-confgen"], machine::rndc_confgen),
     (&["nsd-control-setup", "unbound-control-setup"], machine::control_setup),
@@ -237,6 +260,11 @@ const TABLE: &[(&[&str], Handler)] = &[
 ];
 
 pub(crate) use accounts::home_of;
+
+/// The mode of a path, where it is known.
+pub(crate) fn mode_of(evaluator: &Evaluator<'_>, path: &kiln_model::TreePath) -> Option<u16> {
+    files::mode_of(evaluator, path)
+}
 
 /// The handler of a command.
 pub(crate) fn find(name: &str) -> Option<Handler> {

@@ -19,7 +19,7 @@ use Why::{Finalizer, Nothing};
 const TABLE: &[(&[&str], Why)] = &[
     (&["invoke-rc.d", "deb-systemd-invoke", "service", "initctl", "start", "stop", "restart"], Nothing(RUNNING)),
     (&["kill", "killall", "pkill", "sleep", "sync", "start-stop-daemon", "reload"], Nothing(RUNNING)),
-    (&["update-rc.d", "insserv"], Nothing(SYSV)),
+    (&["insserv"], Nothing(SYSV)),
     (
         &["udevadm", "modprobe", "apparmor_parser", "restorecon", "sysctl", "logger", "dbus-send", "busctl"],
         Nothing(LATER),
@@ -40,6 +40,7 @@ const TABLE: &[(&[&str], Why)] = &[
     (&["gio-querymodules"], Finalizer("gio-modules")),
     (&["gdk-pixbuf-query-loaders"], Finalizer("gdk-pixbuf-loaders")),
     (&["gtk-query-immodules-3.0"], Finalizer("gtk-immodules")),
+    (&["gtk-query-immodules-2.0"], Finalizer("gtk2-immodules")),
     (&["update-icon-caches", "gtk-update-icon-cache"], Finalizer("icon-cache")),
     (&["update-mime-database"], Finalizer("mime-database")),
     (&["update-desktop-database"], Finalizer("desktop-database")),
@@ -61,7 +62,7 @@ const TABLE: &[(&[&str], Why)] = &[
         &["debconf-set-selections", "debconf-communicate"],
         Nothing("the database of debconf is bookkeeping of the package manager"),
     ),
-    (&["emacs-package-install", "emacs-package-remove"], Nothing("byte-code that Emacs makes when it is needed")),
+    (&["emacs-install", "emacs-package-install", "emacs-package-remove"], Finalizer("emacs-packages")),
     (&["dpkg-reconfigure"], Nothing("a fresh system has nothing to configure again")),
     (
         &["linux-update-symlinks", "linux-run-hooks", "kernel-install", "installkernel"],
@@ -69,7 +70,9 @@ const TABLE: &[(&[&str], Why)] = &[
     ),
     (&["phpquery"], Finalizer("php-modules")),
     (&["dbus-uuidgen"], Finalizer("machine-id")),
-    (&["locale-gen", "update-locale"], Finalizer("locale")),
+    (&["locale-gen"], Finalizer("compiled-locales")),
+    (&["update-locale"], Finalizer("locale")),
+    (&["MAKEDEV"], Nothing("devices are the kernel's")),
     (&["reload_dbus_config", "chkconfig"], Nothing(RUNNING)),
     (&["stty", "tput", "clear"], Nothing("nobody watches while an image is made")),
     (
@@ -117,6 +120,42 @@ pub(super) fn no(evaluator: &mut Evaluator<'_>, _: &Call<'_>) -> Outcome {
 pub(super) fn check(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     evaluator.note(Became::Nothing("it checks a configuration and changes nothing"));
     Done::unknown(format!("what `{}` finds is not known", call.name))
+}
+
+/// Whether the processor is one that a package needs: where it is not, there is no installation.
+pub(super) fn processor(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    evaluator.note(Became::Nothing("it looks at the processor and changes nothing"));
+    Done::unknown(format!("what `{}` finds is not known", call.name))
+}
+
+/// `smartctl -V`, `smartctl -P showall`: whether it is there, and whether it understands a database of drives, which is that of its own package.
+pub(super) fn smartctl(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    if !call.arguments.0.iter().any(|word| matches!(word.known(), Some("showall" | "-V"))) {
+        return stuck("what `smartctl` does is not followed");
+    }
+    evaluator.note(Became::Nothing("it reads the database of drives that its package brings, and changes nothing"));
+    Done::quietly()
+}
+
+/// `dconf update`, which compiles databases. What else it does is not followed.
+pub(super) fn dconf(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    if call.arguments.known()? != ["update"] {
+        return stuck("this use of `dconf` is not followed");
+    }
+    evaluator.note(Became::Finalizer("dconf"));
+    Done::quietly()
+}
+
+/// `update-inetd`: changes of inetd's table. Where there is none, nothing in it is switched on or off or taken out.
+pub(super) fn update_inetd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known()?;
+    let changes = ["--disable", "--enable", "--remove", "--pattern"];
+    let adds = words.contains(&"--add");
+    if adds || !words.iter().any(|word| changes.contains(word)) || evaluator.seen("/etc/inetd.conf", true).is_some() {
+        return stuck("what `update-inetd` makes of inetd's table is not followed");
+    }
+    evaluator.note(Became::Nothing("there is no table of inetd's"));
+    Done::quietly()
 }
 
 /// `helpztags FOLDER`: the tags of Vim's documentation, where there is any in the folder.

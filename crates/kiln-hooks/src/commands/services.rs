@@ -68,6 +68,25 @@ pub(super) fn helper(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
     Done::quietly()
 }
 
+/// `update-rc.d NAME ACTION`: links for an init that no image has; to switch a service on or off is systemd's matter too.
+pub(super) fn update_rc(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
+    let words = call.arguments.known().unwrap_or_default();
+    let mut words = words.into_iter().filter(|word| !word.starts_with('-'));
+    if let (Some(name), Some(action @ ("enable" | "disable"))) = (words.next(), words.next()) {
+        let unit = format!("{name}.service");
+        if action == "enable" && !text_of(evaluator, &unit).is_empty() {
+            evaluator.effect(Became::Fact("service", unit.clone()), |effects| effects.service(&unit).enabled = true);
+            return Done::quietly();
+        }
+        if action == "disable" && evaluator.state.effects.facts.services.get(&unit).is_some_and(|said| said.enabled) {
+            evaluator.change(|effects| drop(effects.facts.services.remove(&unit)));
+            return Done::quietly();
+        }
+    }
+    evaluator.note(Became::Nothing("links for an init that no image has"));
+    Done::quietly()
+}
+
 /// The text of a unit that a package ships.
 fn text_of(evaluator: &Evaluator<'_>, unit: &str) -> String {
     let folders = ["/etc/systemd/system", "/usr/lib/systemd/system", "/usr/lib/systemd/user"];

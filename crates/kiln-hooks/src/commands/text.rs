@@ -135,11 +135,18 @@ pub(super) fn cat(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     Done::prints(input(evaluator, &files))
 }
 
+/// Does an option of `sed` say that the files themselves are changed?
+fn is_in_place(word: &str) -> bool {
+    let letters = word.strip_prefix('-').unwrap_or_default();
+    let before = letters.split('i').next().unwrap_or_default();
+    word.starts_with("--in-place") || letters.contains('i') && before.chars().all(|letter| "nEru".contains(letter))
+}
+
 /// `sed`: in place it changes a file, which only one of the hook's own may be.
 pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = match call.arguments.known() {
         Ok(words) => words,
-        Err(Stuck(why)) if call.arguments.0.iter().any(|word| word.known().is_some_and(|w| w.starts_with("-i"))) => {
+        Err(Stuck(why)) if call.arguments.0.iter().any(|word| word.known().is_some_and(is_in_place)) => {
             return stuck(why);
         }
         Err(Stuck(why)) => return Done::unknown(why),
@@ -151,18 +158,28 @@ pub(super) fn sed(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
             "-e" | "--expression" => scripts.extend(words.next()),
             "-n" | "--quiet" | "--silent" => quiet = true,
             "-E" | "-r" | "--regexp-extended" => extended = true,
-            "-ne" => {
-                quiet = true;
-                scripts.extend(words.next());
-            }
-            word if word == "--in-place" || word.starts_with("-i") => {
-                in_place = true;
-                if word.ends_with('e') && word.len() > 2 {
-                    scripts.extend(words.next());
+            "--follow-symlinks" | "--" => {}
+            word if word == "--in-place" || word.starts_with("--in-place=") => in_place = true,
+            word if word.len() > 1 && word.starts_with('-') && !word.starts_with("--") => {
+                for (at, letter) in word.char_indices().skip(1) {
+                    match letter {
+                        'n' => quiet = true,
+                        'E' | 'r' => extended = true,
+                        'u' => {}
+                        // What comes behind it is its script, or how the old file is kept.
+                        'e' if at + 1 < word.len() => scripts.push(&word[at + 1..]),
+                        'e' => scripts.extend(words.next()),
+                        'i' => in_place = true,
+                        _ => {
+                            let why = format!("`sed {word}` is not followed");
+                            return if word.contains('i') { stuck(why) } else { Done::unknown(why) };
+                        }
+                    }
+                    if matches!(letter, 'e' | 'i') {
+                        break;
+                    }
                 }
             }
-            word if word.starts_with("-e") => scripts.push(&word[2..]),
-            "--follow-symlinks" | "--" => {}
             word if word.starts_with('-') && word.len() > 1 => {
                 let why = format!("`sed {word}` is not followed");
                 return if in_place { stuck(why) } else { Done::unknown(why) };
@@ -284,8 +301,19 @@ pub(super) fn tr(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
         Value::Known(text) => text,
         Value::Unknown(why) => return Done::unknown(why),
     };
+    let mut words = words;
+    let squeezes = matches!(words.first(), Some(&("-s" | "--squeeze-repeats")));
+    if squeezes {
+        words.remove(0);
+    }
+    if words.first().is_some_and(|word| word.starts_with('-') && word.len() > 1 && !matches!(*word, "-d" | "--delete"))
+    {
+        return Done::unknown("this use of `tr` is not followed");
+    }
     let made = match words[..] {
-        ["-d", from] => set(from).map(|from| text.chars().filter(|c| !from.contains(c)).collect::<String>()),
+        ["-d" | "--delete", from] if !squeezes => {
+            set(from).map(|from| text.chars().filter(|c| !from.contains(c)).collect::<String>())
+        }
         [from, to] => set(from).zip(set(to)).and_then(|(from, to)| {
             let last = to.last().copied()?;
             let other = |c: char| match from.iter().position(|from| *from == c) {
@@ -294,8 +322,21 @@ pub(super) fn tr(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
             };
             Some(text.chars().map(other).collect())
         }),
+        [_] if squeezes => Some(text),
         _ => None,
     };
+    // What is squeezed is of the last set.
+    let made = made.and_then(|made: String| {
+        let Some(of) = words.last().filter(|_| squeezes) else { return Some(made) };
+        let of = set(of)?;
+        let mut squeezed = String::new();
+        for c in made.chars() {
+            if !(of.contains(&c) && squeezed.ends_with(c)) {
+                squeezed.push(c);
+            }
+        }
+        Some(squeezed)
+    });
     made.map_or_else(|| Done::unknown("this use of `tr` is not followed"), Done::prints)
 }
 

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use brush_parser::ast::{
-    CaseClauseCommand, CaseItemPostAction, Command, CompoundCommand, CompoundList, ElseClause, ForClauseCommand,
-    FunctionDefinition, IfClauseCommand, RedirectList, SourceLocation,
+    CaseClauseCommand, CaseItemPostAction, Command, CompoundCommand, CompoundList, ElseClause, ExtendedTestExpr,
+    ForClauseCommand, FunctionDefinition, IfClauseCommand, RedirectList, SourceLocation,
 };
 
 use super::{Evaluator, Flow, MOST_STEPS, Reach, reason};
+use crate::condition;
 use crate::pattern;
 use crate::value::{Status, Value};
 
@@ -26,9 +27,47 @@ impl Evaluator<'_> {
                 self.define(function);
                 Flow::Next
             }
-            Command::ExtendedTest(..) => {
-                self.state.status = Status::Unknown("`[[` is no part of the shell that hooks are written for".into());
+            Command::ExtendedTest(test, _) => {
+                self.state.status = self.extended(&test.expr);
                 Flow::Next
+            }
+        }
+    }
+
+    /// `[[`, as bash has it.
+    fn extended(&mut self, test: &ExtendedTestExpr) -> Status {
+        match test {
+            ExtendedTestExpr::And(left, right) => {
+                let left = self.extended(left);
+                if left.truth() == Some(false) { left } else { condition::both(left, self.extended(right)) }
+            }
+            ExtendedTestExpr::Or(left, right) => {
+                let left = self.extended(left);
+                if left.truth() == Some(true) {
+                    return left;
+                }
+                condition::both(left.negated(), self.extended(right).negated()).negated()
+            }
+            ExtendedTestExpr::Not(inner) => self.extended(inner).negated(),
+            ExtendedTestExpr::Parenthesized(inner) => self.extended(inner),
+            ExtendedTestExpr::UnaryTest(operator, word) => {
+                let words = [operator.to_string().as_str().into(), self.word(word)];
+                condition::test(self, &words)
+            }
+            ExtendedTestExpr::BinaryTest(operator, left, right) => {
+                let (operator, quoted) = (operator.to_string(), right.value.contains(['\'', '"', '\\', '$']));
+                let (left, right) = (self.word(left), self.word(right));
+                let is_pattern = right.known().is_some_and(|right| right.contains(['*', '?', '[']));
+                match (&*operator, &left, &right) {
+                    ("=" | "==" | "!=", Value::Known(left), Value::Known(right)) if is_pattern && !quoted => {
+                        Status::of(pattern::matches(right, left) == (operator != "!="))
+                    }
+                    ("=" | "==" | "!=", ..) if is_pattern => {
+                        Status::Unknown("what is a pattern in this condition is not followed".into())
+                    }
+                    ("=~" | "<" | ">", ..) => Status::Unknown(format!("`{operator}` is not followed").into()),
+                    _ => condition::test(self, &[left, operator.as_str().into(), right]),
+                }
             }
         }
     }

@@ -67,7 +67,7 @@ impl Evaluator<'_> {
 
     /// The content of a here-document in which parameters are expanded.
     pub(in crate::evaluate) fn document(&mut self, text: &str) -> Value {
-        let pieces = match brush_parser::word::parse_heredoc(text, &script::options()) {
+        let pieces = match brush_parser::word::parse_heredoc(text, &script::options(self.is_bash())) {
             Ok(pieces) => pieces,
             Err(error) => return Value::unknown(error.to_string()),
         };
@@ -180,7 +180,7 @@ impl Evaluator<'_> {
     }
 
     fn pieces(&mut self, text: &str) -> Vec<Part> {
-        let pieces = match brush_parser::word::parse(text, &script::options()) {
+        let pieces = match brush_parser::word::parse(text, &script::options(self.is_bash())) {
             Ok(pieces) => pieces,
             Err(error) => return vec![Part::Quoted(Value::unknown(error.to_string()))],
         };
@@ -243,7 +243,7 @@ impl Evaluator<'_> {
 
     /// What a command prints.
     fn substituted(&mut self, text: &str) -> Value {
-        let program = match script::parse(text) {
+        let program = match script::parse(text, self.is_bash()) {
             Ok(program) => program,
             Err(why) => return Value::unknown(why),
         };

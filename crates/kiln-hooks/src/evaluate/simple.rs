@@ -12,11 +12,20 @@ use crate::condition;
 use crate::script;
 use crate::value::{Status, Value};
 
+/// Does a command declare variables?
+fn declares(command: &SimpleCommand) -> bool {
+    command
+        .word_or_name
+        .as_ref()
+        .is_some_and(|name| matches!(&*name.value, "export" | "local" | "typeset" | "readonly"))
+}
+
 impl Evaluator<'_> {
     pub(super) fn simple(&mut self, command: &SimpleCommand) -> Flow {
         let mut redirects: Vec<&IoRedirect> = Vec::new();
         let mut assignments: Vec<&Assignment> = Vec::new();
         let mut words: Vec<&Word> = Vec::new();
+        let mut declared: Vec<&Assignment> = Vec::new();
         for item in command.prefix.iter().flat_map(|prefix| &prefix.0) {
             match item {
                 CommandPrefixOrSuffixItem::IoRedirect(redirect) => redirects.push(redirect),
@@ -29,7 +38,10 @@ impl Evaluator<'_> {
         for item in command.suffix.iter().flat_map(|suffix| &suffix.0) {
             match item {
                 CommandPrefixOrSuffixItem::IoRedirect(redirect) => redirects.push(redirect),
-                // `export A=b` is a word to the shell that hooks are written for.
+                // `export A=b` is a word to the shell that hooks are written for; but what it names is known in any case.
+                CommandPrefixOrSuffixItem::AssignmentWord(assignment, _) if declares(command) => {
+                    declared.push(assignment);
+                }
                 CommandPrefixOrSuffixItem::AssignmentWord(_, word) | CommandPrefixOrSuffixItem::Word(word) => {
                     words.push(word);
                 }
@@ -40,6 +52,7 @@ impl Evaluator<'_> {
         for word in words {
             fields.extend(self.fields(word));
         }
+        declared.into_iter().for_each(|assignment| self.assign(assignment));
         let streams = self.streams(redirects.into_iter());
         let Some((name, arguments)) = fields.split_first() else {
             self.state.status = Status::SUCCESS;
@@ -343,7 +356,7 @@ impl Evaluator<'_> {
 
     /// `alias NAME=COMMAND`. The shell that hooks are written for knows them in scripts, bash does not.
     fn alias(&mut self, arguments: &[Value]) {
-        if self.lines.first().is_some_and(|line| line.starts_with("#!") && line.contains("bash")) {
+        if self.is_bash() {
             return;
         }
         for argument in arguments {
@@ -438,7 +451,7 @@ impl Evaluator<'_> {
                 return Flow::Next;
             }
         };
-        let program = match script::parse(text) {
+        let program = match script::parse(text, self.is_bash()) {
             Ok(program) => program,
             Err(why) => {
                 self.unfollowed(why.as_str().into());

@@ -53,6 +53,10 @@ impl World for Table {
         (package == "there").then(|| self.0.keys().filter_map(|path| TreePath::from_absolute(path).ok()).collect())
     }
 
+    fn packages(&self) -> Option<Vec<String>> {
+        Some(vec!["there".to_owned()])
+    }
+
     fn answer(&self, question: &str) -> Option<String> {
         (question == "p/answered").then(|| "image".to_owned())
     }

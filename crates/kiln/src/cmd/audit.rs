@@ -79,6 +79,9 @@ fn fate(fate: &Fate, command: &str) -> String {
         Fate::Fact { kind: FIRST_BOOT, about } => format!("first boot   {about}"),
         Fate::Fact { kind, about } => format!("fact         {kind} {about}"),
         Fate::Elsewhere { path } => format!("fact         permission {path}, where another package brings it"),
+        Fate::Tied { about, with } => {
+            format!("fact         alternative {about}, as strong as that of {with}: the smaller path is taken")
+        }
         Fate::Finalizer { finalizer, switched_off } => finalized(finalizer, *switched_off),
         Fate::Trigger { trigger, served } => match served {
             Some(fate) => format!("trigger      {trigger}: {}", of_trigger(fate)),

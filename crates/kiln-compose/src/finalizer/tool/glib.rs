@@ -22,22 +22,33 @@ static SCHEMAS_TOOL: Tool = Tool {
 
 static MODULES_TOOL: Tool = Tool {
     name: "gio-modules",
-    summary: "The list of what GIO's modules can do, as `gio-querymodules` writes it.",
-    version: 1,
+    summary: "The lists of what modules of GIO and GTK 4 can do, as `gio-querymodules` writes them.",
+    version: 2,
     program: "/usr/lib/{multiarch}/glib-2.0/gio-querymodules",
-    inputs: &["/usr/lib/{multiarch}/gio/modules/*.so"],
+    inputs: &["/usr/lib/{multiarch}/gio/modules/*.so", "/usr/lib/{multiarch}/gtk-4.0/4.0.0/*/*.so"],
     runs: &[],
     support: &[],
-    folders: &["/usr/lib/{multiarch}/gio/modules"],
-    writes: &["/usr/lib/{multiarch}/gio/modules/giomodule.cache"],
+    folders: &["/usr/lib/{multiarch}/gio/modules", "/usr/lib/{multiarch}/gtk-4.0/4.0.0/*"],
+    writes: &[
+        "/usr/lib/{multiarch}/gio/modules/giomodule.cache",
+        "/usr/lib/{multiarch}/gtk-4.0/4.0.0/*/giomodule.cache",
+    ],
     owner: None,
     read_only: false,
     bring: None,
     commands: |preparation| {
-        let folder = preparation.expand("/usr/lib/{multiarch}/gio/modules");
-        Ok(vec![preparation.command([folder])])
+        let folders = FOLDERS.iter().map(|folder| preparation.expand(folder));
+        let with_modules = folders.filter(|folder| !preparation.files(&format!("{folder}/*.so")).is_empty());
+        Ok(with_modules.map(|folder| preparation.command([folder])).collect())
     },
 };
+
+/// Where modules are looked for.
+const FOLDERS: [&str; 3] = [
+    "/usr/lib/{multiarch}/gio/modules",
+    "/usr/lib/{multiarch}/gtk-4.0/4.0.0/immodules",
+    "/usr/lib/{multiarch}/gtk-4.0/4.0.0/printbackends",
+];
 
 pub(in super::super) const SCHEMAS: Finalizer = SCHEMAS_TOOL.finalizer(|context| derive(&SCHEMAS_TOOL, context));
 pub(in super::super) const GIO_MODULES: Finalizer = MODULES_TOOL.finalizer(|context| derive(&MODULES_TOOL, context));

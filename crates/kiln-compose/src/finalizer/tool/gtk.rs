@@ -41,6 +41,22 @@ static IMMODULES_TOOL: Tool = Tool {
     commands: |preparation| Ok(vec![preparation.command(["--update-cache"])]),
 };
 
+static IMMODULES_2_TOOL: Tool = Tool {
+    name: "gtk2-immodules",
+    summary: "The list of input methods of GTK 2, as `gtk-query-immodules-2.0` writes it.",
+    version: 1,
+    program: "/usr/lib/{multiarch}/libgtk2.0-0t64/gtk-query-immodules-2.0",
+    inputs: &["/usr/lib/{multiarch}/gtk-2.0/2.10.0/immodules/*.so"],
+    runs: &[],
+    support: &[],
+    folders: &["/usr/lib/{multiarch}/gtk-2.0/2.10.0"],
+    writes: &["/usr/lib/{multiarch}/gtk-2.0/2.10.0/immodules.cache"],
+    owner: None,
+    read_only: false,
+    bring: None,
+    commands: |preparation| Ok(vec![preparation.command(["--update-cache"])]),
+};
+
 static ICONS_TOOL: Tool = Tool {
     name: "icon-cache",
     summary: "The cache of each icon theme, as `gtk-update-icon-cache` writes it for the themes that have an index.",
@@ -65,4 +81,6 @@ static ICONS_TOOL: Tool = Tool {
 
 pub(in super::super) const PIXBUF_LOADERS: Finalizer = LOADERS_TOOL.finalizer(|context| derive(&LOADERS_TOOL, context));
 pub(in super::super) const IMMODULES: Finalizer = IMMODULES_TOOL.finalizer(|context| derive(&IMMODULES_TOOL, context));
+pub(in super::super) const IMMODULES_2: Finalizer =
+    IMMODULES_2_TOOL.finalizer(|context| derive(&IMMODULES_2_TOOL, context));
 pub(in super::super) const ICONS: Finalizer = ICONS_TOOL.finalizer(|context| derive(&ICONS_TOOL, context));

@@ -10,11 +10,14 @@
 //! what the tool declares to write, is owned by its finalizer, and never takes the place of what the image itself brings.
 
 mod catalog;
+mod dconf;
 mod desktop;
+mod emacs;
 mod fonts;
 mod glib;
 mod gtk;
 mod hwdb;
+mod locales;
 mod man;
 mod mime;
 mod modules;
@@ -39,11 +42,14 @@ use crate::owner::{Owner, OwnerId};
 use crate::work::Work;
 
 pub(super) use catalog::FINALIZER as CATALOG;
+pub(super) use dconf::FINALIZER as DCONF;
 pub(super) use desktop::FINALIZER as DESKTOP;
+pub(super) use emacs::FINALIZER as EMACS;
 pub(super) use fonts::FINALIZER as FONTS;
 pub(super) use glib::{GIO_MODULES, SCHEMAS};
-pub(super) use gtk::{ICONS, IMMODULES, PIXBUF_LOADERS};
+pub(super) use gtk::{ICONS, IMMODULES, IMMODULES_2, PIXBUF_LOADERS};
 pub(super) use hwdb::FINALIZER as HWDB;
+pub(super) use locales::FINALIZER as LOCALES;
 pub(super) use man::FINALIZER as MAN;
 pub(super) use mime::FINALIZER as MIME;
 pub(super) use modules::FINALIZER as MODULES;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kiln_model::TreePath;
 use kiln_model::facts::Mode;
+use kiln_model::{TreePath, capability};
 
 use super::super::options::Options;
 use super::super::{Call, Done, Outcome, Stuck, stuck};
@@ -16,12 +16,17 @@ use crate::world::Seen;
 pub(in crate::commands) fn chmod(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     // A mode may begin with `-`, as in `chmod -x`.
-    let known = ["-R", "--recursive", "-f", "-v", "-c", "--quiet", "--silent"];
+    let known = ["-R", "--recursive", "-f", "-v", "-c", "--quiet", "--silent", "--reference="];
     let (options, modes): (Vec<&str>, Vec<&str>) =
         words.iter().partition(|word| known.contains(word) || (word.starts_with("--") && **word != "--"));
     let options = Options::read(&options, &known)?;
-    let Some((mode, targets)) = modes.split_first() else { return stuck("which mode it gets is not said") };
-    let targets: Vec<&str> = targets.iter().copied().filter(|target| *target != "--").collect();
+    let mut modes: Vec<&str> = modes.into_iter().filter(|word| *word != "--").collect();
+    let reference = match options.get(&["--reference"]) {
+        Some(reference) => format!("{}", current(evaluator, &place(evaluator, reference)?)?),
+        None if modes.is_empty() => return stuck("which mode it gets is not said"),
+        None => modes.remove(0).to_owned(),
+    };
+    let (mode, targets) = (reference.as_str(), modes);
     let reach = owners::Reach { recursive: options.has(&["-R", "--recursive"]), ..owners::Reach::default() };
     owners::each(evaluator, &targets, reach, |evaluator, at| {
         // A link has no mode of its own.
@@ -127,7 +132,7 @@ pub(in crate::commands) fn getcap(evaluator: &mut Evaluator<'_>, call: &Call<'_>
     Done::prints(text)
 }
 
-/// `setcap CAPABILITIES FILE`, for sets that are permitted and effective.
+/// `setcap CAPABILITIES FILE`.
 pub(in crate::commands) fn setcap(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let words: Vec<&str> = words.into_iter().filter(|word| *word != "-q").collect();
@@ -139,16 +144,50 @@ pub(in crate::commands) fn setcap(evaluator: &mut Evaluator<'_>, call: &Call<'_>
         return Done::quietly();
     }
     let [capabilities, file] = words[..] else { return stuck("this use of `setcap` is not followed") };
-    let names = capabilities.strip_suffix("+ep").or_else(|| capabilities.strip_suffix("=ep"));
-    let names = names.or_else(|| capabilities.strip_suffix("=pe")).or_else(|| capabilities.strip_suffix("+pe"));
-    let Some(names) = names else { return stuck(format!("the capabilities `{capabilities}` are not followed")) };
+    let Some(sets) = sets(capabilities) else {
+        return stuck(format!("the capabilities `{capabilities}` are not followed"));
+    };
     let path = place(evaluator, file)?;
     if evaluator.seen(file, true).is_none() {
         return fails();
     }
-    let names: BTreeSet<String> = names.split(',').map(str::to_lowercase).collect();
     evaluator.effect(Became::Fact("permission", path.to_string()), |effects| {
-        effects.permissions.entry(path.clone()).or_default().capabilities = names;
+        let permission = effects.permissions.entry(path.clone()).or_default();
+        match sets {
+            Sets::Effective(names) => permission.capabilities = names,
+            Sets::Other(value) => drop(permission.xattrs.insert(capability::XATTR.to_owned(), value)),
+        }
     });
     Done::quietly()
+}
+
+/// What a file may have.
+enum Sets {
+    /// These, permitted and effective.
+    Effective(BTreeSet<String>),
+    /// Other sets, as the attribute that holds them, in hexadecimal digits.
+    Other(String),
+}
+
+/// The sets of one clause, cap_from_text(3): `cap_net_raw,cap_net_admin=ep`. A file has none before.
+fn sets(text: &str) -> Option<Sets> {
+    let at = text.find(['=', '+', '-'])?;
+    let (names, flags) = (&text[..at], &text[at + 1..]);
+    let names: BTreeSet<String> = names.split(',').map(str::to_lowercase).collect();
+    let mut all = 0;
+    for name in &names {
+        all |= capability::bit(name)?;
+    }
+    if !flags.chars().all(|flag| "eip".contains(flag)) {
+        return None;
+    }
+    let has = |flag| flags.contains(flag) && !text[at..].starts_with('-');
+    Some(match (has('e'), has('i'), has('p')) {
+        (true, false, true) => Sets::Effective(names),
+        (effective, inheritable, permitted) => {
+            let set = |holds| if holds { all } else { 0 };
+            let value = capability::value(set(permitted), set(inheritable), effective);
+            Sets::Other(value.iter().map(|byte| format!("{byte:02x}")).collect())
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! Whose a file is: `chown`, `chgrp`.
 
 use kiln_model::TreePath;
+use kiln_model::facts::Permission;
 use kiln_model::name::AccountName;
 
 use super::super::options::Options;
@@ -14,6 +15,10 @@ use crate::world::Seen;
 pub(in crate::commands) fn chown(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let options = Options::read(&words, OPTIONS)?;
+    if let Some(reference) = options.get(&["--reference"]) {
+        let (owner, group) = owners_of(evaluator, &place(evaluator, reference)?)?;
+        return give(evaluator, &options, &options.operands, Some(&owner), Some(&group));
+    }
     let Some((who, targets)) = options.operands.split_first() else { return stuck("whose it becomes is not said") };
     let (owner, group) = match who.split_once([':', '.']) {
         Some((owner, "")) => (owner, Some(login_group(evaluator, owner))),
@@ -27,6 +32,10 @@ pub(in crate::commands) fn chown(evaluator: &mut Evaluator<'_>, call: &Call<'_>)
 pub(in crate::commands) fn chgrp(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome {
     let words = call.arguments.known()?;
     let options = Options::read(&words, OPTIONS)?;
+    if let Some(reference) = options.get(&["--reference"]) {
+        let (_, group) = owners_of(evaluator, &place(evaluator, reference)?)?;
+        return give(evaluator, &options, &options.operands, None, Some(&group));
+    }
     let Some((group, targets)) = options.operands.split_first() else { return stuck("whose it becomes is not said") };
     give(evaluator, &options, targets, None, Some(group))
 }
@@ -59,8 +68,33 @@ fn login_group(evaluator: &Evaluator<'_>, user: &str) -> String {
     declared.map_or_else(|| user.to_owned(), ToString::to_string)
 }
 
-const OPTIONS: &[&str] =
-    &["-R", "--recursive", "-h", "--no-dereference", "-f", "--quiet", "--silent", "-v", "-c", "-H", "-L", "-P"];
+const OPTIONS: &[&str] = &[
+    "-R",
+    "--recursive",
+    "-h",
+    "--no-dereference",
+    "-f",
+    "--quiet",
+    "--silent",
+    "-v",
+    "-c",
+    "-H",
+    "-L",
+    "-P",
+    "--reference=",
+];
+
+/// Whose a path is, by what the hook gave it. What nobody gave away is root's, but what a package ships may be another's.
+fn owners_of(evaluator: &Evaluator<'_>, path: &TreePath) -> Result<(String, String), Stuck> {
+    let effects = &evaluator.state.effects;
+    let (owner, group) = match (effects.made.get(path), effects.permissions.get(path)) {
+        (Some(made), _) => (&made.owner, &made.group),
+        (None, Some(Permission { owner: owner @ Some(_), group: group @ Some(_), .. })) => (owner, group),
+        _ => return stuck(format!("whose `{path}` is is not known")),
+    };
+    let name = |name: &Option<AccountName>| name.as_ref().map_or("root", AccountName::as_str).to_owned();
+    Ok((name(owner), name(group)))
+}
 
 /// How far a change of several paths goes.
 #[derive(Debug, Clone, Copy, Default)]

@@ -70,8 +70,10 @@ pub(in crate::commands) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) 
         } else if has('c') {
             format!("{mark}{}\n", found.len())
         } else if has('o') {
-            let parts = found.iter().flat_map(|line| expressions.iter().flat_map(|e| e.find_iter(line)));
-            parts.map(|part| format!("{mark}{}\n", part.as_str())).collect()
+            let Some(parts) = parts(&expressions, &found) else {
+                return Done::unknown("which of several matches `grep -o` takes is not followed");
+            };
+            parts.iter().map(|part| format!("{mark}{part}\n")).collect()
         } else {
             found.iter().map(|line| format!("{mark}{line}\n")).collect()
         };
@@ -87,6 +89,22 @@ pub(in crate::commands) fn grep(evaluator: &mut Evaluator<'_>, call: &Call<'_>) 
         (_, None) => Status::FAILURE,
     };
     Ok(Done { status, output: if has('q') { Value::empty() } else { printed } })
+}
+
+/// What matches in lines; none where POSIX might take a longer match, or that of another expression.
+fn parts<'l>(expressions: &[regex::Regex], lines: &[&'l str]) -> Option<Vec<&'l str>> {
+    let [expression] = expressions else { return None };
+    let mut parts = Vec::new();
+    for line in lines {
+        for found in expression.find_iter(line) {
+            if regular::is_longer(expression, line, found.start(), found.end()) {
+                return None;
+            }
+            // It prints no empty ones.
+            parts.extend(Some(found.as_str()).filter(|part| !part.is_empty()));
+        }
+    }
+    Some(parts)
 }
 
 impl<'a> Asked<'a> {

@@ -119,6 +119,16 @@ pub(super) fn compile(pattern: &str, ignores_case: bool) -> Option<Regex> {
     RegexBuilder::new(pattern).case_insensitive(ignores_case).size_limit(MOST_BYTES).build().ok()
 }
 
+/// Of several matches at one place POSIX takes the longest, and `regex` that of the first alternative that holds.
+pub(super) fn is_longer(expression: &Regex, line: &str, start: usize, end: usize) -> bool {
+    if !expression.as_str().contains('|') {
+        return false;
+    }
+    let Some(whole) = compile(&format!("^(?:{})$", expression.as_str()), true) else { return true };
+    let ends = (end + 1..=line.len()).filter(|end| line.is_char_boundary(*end));
+    ends.into_iter().any(|end| whole.is_match(&line[start..end]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::regular::{Grammar, compile, translate};
+use super::regular::{Grammar, compile, is_longer, translate};
 
 enum Address {
     Line(usize),
@@ -149,16 +149,6 @@ fn substituted(line: &str, from: &Regex, to: &str, first: usize, all: bool) -> O
     }
     out.push_str(&line[end..]);
     Some(any.then_some(out))
-}
-
-/// Of several matches at one place POSIX takes the longest, and `regex` that of the first alternative that holds.
-fn is_longer(expression: &Regex, line: &str, start: usize, end: usize) -> bool {
-    if !expression.as_str().contains('|') {
-        return false;
-    }
-    let Some(whole) = compile(&format!("^(?:{})$", expression.as_str()), true) else { return true };
-    let ends = (end + 1..=line.len()).filter(|end| line.is_char_boundary(*end));
-    ends.into_iter().any(|end| whole.is_match(&line[start..end]))
 }
 
 impl Command {
