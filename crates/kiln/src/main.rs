@@ -70,6 +70,7 @@ fn command() -> ExitCode {
         Command::Outdated(command) => command.run(&context),
         Command::Diff(command) => command.run(&context),
         Command::Vendor(command) => command.run(&context),
+        Command::Sbom(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
         Command::Gc(command) => command.run(&context),

@@ -323,7 +323,7 @@ fn make_folder(folder: &Path) -> Outcome<()> {
 }
 
 /// The images and recipes that names stand for; without any, all images, or all recipes where there is no image.
-fn select<'a>(
+pub fn select<'a>(
     workspace: &'a Workspace,
     names: &[Option<&str>],
 ) -> Outcome<(Vec<&'a Image>, Vec<kiln_model::PackageName>)> {
