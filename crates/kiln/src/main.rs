@@ -4,6 +4,7 @@ mod cli;
 mod clone;
 mod cmd;
 mod context;
+mod documents;
 mod environment;
 mod failure;
 mod output;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::finalizer;
-use super::{FileContent, FileSpec, Format, Image, ImagePackage, Locale, Output, Overlay, Run, TimeZone};
+use super::{Document, FileContent, FileSpec, Format, Image, ImagePackage, Locale, Output, Overlay, Run, TimeZone};
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::hooks;
 use crate::name::AccountName;
@@ -33,6 +33,7 @@ pub fn read(
     let time_zone = fields.take("time-zone").and_then(|node| reader.parse::<TimeZone>(node));
     let finalizers = fields.take("finalizers").and_then(|node| finalizer::read(reader, node));
     let (run, outputs, own) = (fields.take("run"), fields.take("outputs"), fields.take("variables"));
+    let documents = fields.take("documents").and_then(|node| Document::read_list(reader, node));
     fields.refuse("machine", "an image for a machine");
     fields.refuse("tests", "testing an image");
     fields.finish();
@@ -87,6 +88,7 @@ pub fn read(
         finalizers: finalizers.unwrap_or_default(),
         run: run.unwrap_or_default(),
         outputs,
+        documents: documents.unwrap_or_default(),
         variables: own,
     })
 }
