@@ -15,11 +15,8 @@ const TYPE: &str = "application/spdx+json";
 
 /// A sample with two documents.
 fn sample() -> Sample {
-    let referrer = |title: &str, bytes: &[u8]| Referrer {
-        artifact_type: TYPE,
-        title: title.to_owned(),
-        bytes: bytes.to_vec(),
-    };
+    let referrer =
+        |title: &str, bytes: &[u8]| Referrer { artifact_type: TYPE, title: title.to_owned(), bytes: bytes.to_vec() };
     let referrers = vec![referrer("web.spdx.json", b"{}"), referrer("web.more.json", b"[1]")];
     Sample { referrers, ..Sample::new() }
 }
@@ -78,6 +75,7 @@ fn an_archive_holds_what_the_folder_does() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    let in_archive: BTreeSet<String> = in_archive.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let in_archive: BTreeSet<String> =
+        in_archive.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
     assert_eq!(in_archive, in_folder);
 }

@@ -49,7 +49,7 @@ impl Sbom {
             None => (vec![image_of(&workspace, None)?], Vec::new()),
             name => select(&workspace, &[name])?,
         };
-        let services = context.services()?;
+        let services = context.services(&workspace)?;
         let lock = context.lock(&workspace, &services, false)?;
         let architecture = services.settings.native;
         let mut plan = Plan::new(&workspace, &lock, &services, architecture);
