@@ -42,50 +42,44 @@ impl Made {
         nodes: ImageNodes,
         wanted: &BTreeSet<Document>,
     ) -> Result<Self, ActionError> {
+        let mut lists = Vec::new();
+        // What is in it takes reading it; what it was made of does not.
+        if wanted.iter().any(|document| *document != Document::Provenance) {
+            lists = self::lists(&of.image(image, nodes)?, wanted);
+        }
         let provenance = wanted.contains(&Document::Provenance);
         let provenance = provenance.then(|| of.provenance_of_image(image, nodes)).transpose()?;
-        let stem = image.name.to_string();
-        Ok(Self::new(&of.image(image, nodes)?, stem, "image", provenance, wanted))
+        let (name, tree) = (image.name.to_string(), of.plan.composed(of.finished, nodes)?.tree.0);
+        Ok(Self { stem: name.clone(), lists, provenance, subject: ("image", name), tree })
     }
 
     /// All documents of a package that the project builds.
     pub fn of_package(of: &Documents<'_>, variant: &Variant, nodes: &RecipeNodes) -> Result<Self, ActionError> {
-        let provenance = Some(of.provenance_of_recipe(variant, nodes)?);
-        let stem = variant.recipe.to_string();
-        Ok(Self::new(&of.recipe(variant, nodes)?, stem, "package", provenance, &all()))
-    }
-
-    fn new(
-        of: &Description,
-        stem: String,
-        word: &'static str,
-        provenance: Option<Provenance>,
-        wanted: &BTreeSet<Document>,
-    ) -> Self {
-        let list = |document: &Document| match document {
-            Document::Spdx => Some((Document::Spdx, spdx::document(of))),
-            Document::CycloneDx => Some((Document::CycloneDx, cyclonedx::document(of))),
-            Document::Provenance => None,
-        };
-        Self {
-            stem,
-            lists: wanted.iter().filter_map(list).collect(),
-            provenance,
-            subject: (word, of.name.clone()),
-            tree: of.tree,
-        }
+        let description = of.recipe(variant, nodes)?;
+        Ok(Self {
+            // An image may have the recipe's name.
+            stem: format!("{}.package", variant.recipe),
+            lists: lists(&description, &all()),
+            provenance: Some(of.provenance_of_recipe(variant, nodes)?),
+            subject: ("package", variant.label.clone()),
+            tree: description.tree,
+        })
     }
 
     /// As they go with an image whose manifest has this digest.
     pub fn referrers(&self, manifest: Digest) -> Vec<Referrer> {
-        let subjects = [(self.stem.clone(), manifest)].into();
+        let subjects = [(self.subject.1.clone(), manifest)].into();
         let referrer = |Written { kind, file, bytes }| Referrer { artifact_type: media_type(kind), title: file, bytes };
         self.written(&subjects).into_iter().map(referrer).collect()
     }
 
     /// As they stand beside outputs, each a file's name and a digest. Without any, the provenance is that of the files.
     pub fn beside(&self, outputs: &BTreeMap<String, Digest>) -> Vec<Written> {
-        if outputs.is_empty() { self.written(&[(self.stem.clone(), self.tree)].into()) } else { self.written(outputs) }
+        if outputs.is_empty() {
+            self.written(&[(self.subject.1.clone(), self.tree)].into())
+        } else {
+            self.written(outputs)
+        }
     }
 
     fn written(&self, subjects: &BTreeMap<String, Digest>) -> Vec<Written> {
@@ -94,6 +88,16 @@ impl Made {
         let written = |(kind, bytes)| Written { kind, file: format!("{}.{}", self.stem, extension(kind)), bytes };
         self.lists.iter().cloned().chain(of_outputs).map(written).collect()
     }
+}
+
+/// Those documents that say what is in something.
+fn lists(of: &Description, wanted: &BTreeSet<Document>) -> Vec<(Document, Vec<u8>)> {
+    let list = |document: &Document| match document {
+        Document::Spdx => Some((Document::Spdx, spdx::document(of))),
+        Document::CycloneDx => Some((Document::CycloneDx, cyclonedx::document(of))),
+        Document::Provenance => None,
+    };
+    wanted.iter().filter_map(list).collect()
 }
 
 /// Every kind.

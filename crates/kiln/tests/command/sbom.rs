@@ -80,6 +80,9 @@ fn a_package_is_told_with_its_parts() {
     assert_eq!(list["metadata"]["component"]["type"], json!("application"));
     named(&named(&list["components"], "name", "tool")["components"], "name", "/usr/share/tool/a");
     named(&named(&list["components"], "name", "tool-doc")["components"], "name", "/usr/share/doc/tool/a");
+    project.kiln(&["build", "tool", "--documents"]).done();
+    let written = fs::read_to_string(project.folder.join("out/tool.package.cdx.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), list);
 }
 
 #[test]
