@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kiln-compose", &["kiln-model", "kiln-archive", "kiln-hooks"]),
     ("kiln-image", &["kiln-model", "kiln-archive"]),
     ("kiln-run", &["kiln-model", "kiln-sys"]),
+    ("kiln-sbom", &["kiln-model"]),
     ("kiln-verify", &["kiln-model", "kiln-sys"]),
     (
         "kiln-plan",
@@ -31,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "kiln-hooks",
             "kiln-compose",
             "kiln-image",
+            "kiln-sbom",
         ],
     ),
 ];

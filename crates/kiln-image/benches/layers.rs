@@ -157,8 +157,15 @@ fn layouts(trees: &[Dir], objects: &MemoryObjects) {
         source: SourceLabel::default(),
     };
     let blob_path = |digest: &Digest| Some(kept.join(digest.to_hex()));
-    let request =
-        Request { spec: &spec, tree: &trees[0], layers: &layers, objects, blob_path: &blob_path, reporter: &Silent };
+    let request = Request {
+        spec: &spec,
+        tree: &trees[0],
+        layers: &layers,
+        referrers: &[],
+        objects,
+        blob_path: &blob_path,
+        reporter: &Silent,
+    };
     for what in ["first", "unchanged"] {
         let start = Instant::now();
         find("oci").unwrap().write(&request, folder.path()).unwrap();

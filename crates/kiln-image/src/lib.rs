@@ -11,6 +11,7 @@
 //! This crate reads objects through `kiln_model::ObjectSource` and knows nothing of the store behind it.
 
 mod aside;
+mod document_file;
 mod error;
 pub mod layer;
 pub mod oci;
@@ -22,8 +23,10 @@ mod stream;
 mod tar;
 mod tree_folder;
 
+pub use document_file::write_document;
 pub use error::OutputError;
 pub use layer::{LayerCompression, LayerError, LayerInfo, WrittenLayer};
+pub use oci::Referrer;
 pub use outputs::{Content, Output, Request, Written, find, outputs};
 pub use plan::{Group, LayerInput, MergeError, Stability, plan_layers};
 pub use spec::{ImageConfig, ImageSpec, Port, Protocol, SourceLabel, SpecError};

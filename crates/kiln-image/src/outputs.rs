@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_model::{Digest, Dir, ImageName, ObjectSource, Reporter};
 
+use crate::oci::Referrer;
 use crate::spec::ImageSpec;
 use crate::{OutputError, WrittenLayer, oci, tar, tree_folder};
 
@@ -24,6 +25,8 @@ pub struct Request<'a> {
     pub tree: &'a Dir,
     /// Its layers, bottom first; only outputs made from [`Content::Layers`] look at them.
     pub layers: &'a [WrittenLayer],
+    /// Documents that go with it; only outputs made from [`Content::Layers`] have a place for them.
+    pub referrers: &'a [Referrer],
     /// Where objects are read from. Layer blobs are objects too, named by their digests.
     pub objects: &'a dyn ObjectSource,
     /// Where a blob lies as a file, so that it can be linked instead of copied. None is always a right answer.

@@ -26,7 +26,7 @@ fn write(request: &Request<'_>, folder: &Path) -> Result<Written, OutputError> {
 /// Every blob is what its name says, and nothing is missing or spare.
 fn assert_whole(layout: &Path, sample: &Sample) {
     let mut expected: Vec<String> = sample.layers.iter().map(|layer| layer.info.digest.to_hex()).collect();
-    let image = kiln_image::oci::assemble(&sample.spec, &sample.layers).unwrap();
+    let image = kiln_image::oci::assemble(&sample.spec, &sample.layers, &[]).unwrap();
     expected.extend([image.config.digest.to_hex(), image.manifest.digest.to_hex()]);
     expected.sort();
     expected.dedup();
@@ -41,7 +41,7 @@ fn assert_whole(layout: &Path, sample: &Sample) {
 
 #[test]
 fn documents_are_canonical() {
-    let image = kiln_image::oci::assemble(&Sample::new().spec, &Sample::new().layers).unwrap();
+    let image = kiln_image::oci::assemble(&Sample::new().spec, &Sample::new().layers, &[]).unwrap();
     for document in [&image.index, &image.manifest.bytes, &image.config.bytes] {
         let value: serde_json::Value = serde_json::from_slice(document).unwrap();
         // A map of this library keeps its keys sorted, so writing it again sorts what was not.
@@ -49,7 +49,7 @@ fn documents_are_canonical() {
     }
     let mut changed = Sample::new().spec;
     changed.source.revision = Some("f00d".into());
-    let other = kiln_image::oci::assemble(&changed, &Sample::new().layers).unwrap();
+    let other = kiln_image::oci::assemble(&changed, &Sample::new().layers, &[]).unwrap();
     assert_ne!(other.manifest.digest, image.manifest.digest);
     assert_eq!(other.layers, image.layers, "a commit changes no layer");
 }
@@ -255,7 +255,7 @@ fn many_writers_of_one_place_leave_one_whole_image() {
     });
     assert_eq!(names(folder.path()), ["web.oci", "web.oci.tar"]);
     let index = fs::read(folder.path().join("web.oci/index.json")).unwrap();
-    let image = |sample: &&Sample| kiln_image::oci::assemble(&sample.spec, &sample.layers).unwrap().index == index;
+    let image = |sample: &&Sample| kiln_image::oci::assemble(&sample.spec, &sample.layers, &[]).unwrap().index == index;
     assert_whole(&folder.path().join("web.oci"), samples.iter().find(image).unwrap());
 }
 

@@ -88,3 +88,20 @@ fn finds_the_one_image_without_its_tag_and_no_other() {
     assert_eq!(inspect(&format!("oci:{place}"), &[])["Digest"], json!(written.digest.to_string()));
     assert!(!peer("skopeo", &["inspect", &format!("oci:{place}:other")]).status.success());
 }
+
+#[test]
+fn finds_the_image_by_its_tag_among_its_referrers() {
+    let folder = tempfile::tempdir().unwrap();
+    let referrer = kiln_image::Referrer {
+        artifact_type: "application/spdx+json",
+        title: "web.spdx.json".to_owned(),
+        bytes: b"{}".to_vec(),
+    };
+    let sample = Sample { referrers: vec![referrer], ..Sample::new() };
+    let bare = Sample::new().manifest_digest();
+    for (output, transport) in [("oci", "oci"), ("oci-archive", "oci-archive")] {
+        let written = sample.write(output, folder.path());
+        let seen = inspect(&format!("{transport}:{}:web", written.path.display()), &[]);
+        assert_eq!(seen["Digest"], json!(bare.to_string()));
+    }
+}

@@ -2,6 +2,7 @@
 //! into one graph.
 
 pub mod action;
+pub mod documents;
 pub mod git;
 pub mod hooks;
 pub mod images;

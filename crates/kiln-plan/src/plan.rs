@@ -198,10 +198,8 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// When a package cannot be brought or built, or a script not be read.
     pub fn audit(&self, nodes: ImageNodes, reporter: &dyn Reporter) -> Result<Audit, AuditError> {
-        let action =
-            self.graph.action(nodes.compose).and_then(|action| (action as &dyn Any).downcast_ref::<ComposeAction>());
         let missing = || ActionError::message("the image is not planned");
-        let action = action.ok_or_else(missing)?;
+        let action = self.composes(nodes.compose).ok_or_else(missing)?;
         let finished = self.run(&Action::dependencies(action), false, reporter)?;
         let inputs = finished.inputs(action).ok_or_else(missing)?;
         Ok(action.audit(&self.services.session, &inputs, self.services.settings.jobs)?)
@@ -222,12 +220,16 @@ impl<'a> Plan<'a> {
     /// When it cannot be composed.
     pub fn compose_again(&self, finished: &Finished, nodes: ImageNodes) -> Result<Composition, ActionError> {
         let missing = || ActionError::message("the image was not composed");
-        let action =
-            self.graph.action(nodes.compose).and_then(|action| (action as &dyn Any).downcast_ref::<ComposeAction>());
-        let action = action.ok_or_else(missing)?;
+        let action = self.composes(nodes.compose).ok_or_else(missing)?;
         let inputs = finished.inputs(action).ok_or_else(missing)?;
         let jobs = self.services.settings.jobs;
         Ok(action.composition(&self.services.session, &inputs, &Silent, jobs)?.0)
+    }
+
+    /// The composition behind a node.
+    #[must_use]
+    pub fn composes(&self, node: NodeId) -> Option<&ComposeAction> {
+        (self.graph.action(node)? as &dyn Any).downcast_ref()
     }
 
     /// The build behind a node.

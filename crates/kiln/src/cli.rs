@@ -78,6 +78,8 @@ pub enum Command {
     Diff(cmd::diff::Diff),
     /// Bring every pinned byte into the project, so that it builds with no network for ever
     Vendor(cmd::vendor::Vendor),
+    /// Say what an image or package is made of: SPDX, CycloneDX, provenance
+    Sbom(cmd::sbom::Sbom),
     /// Build again under other conditions, and say what came out differently
     Verify(cmd::verify::Verify),
     /// Say what every hook of an image's packages would have done, and what became of it

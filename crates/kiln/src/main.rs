@@ -4,6 +4,7 @@ mod cli;
 mod clone;
 mod cmd;
 mod context;
+mod documents;
 mod environment;
 mod failure;
 mod output;
@@ -70,6 +71,7 @@ fn command() -> ExitCode {
         Command::Outdated(command) => command.run(&context),
         Command::Diff(command) => command.run(&context),
         Command::Vendor(command) => command.run(&context),
+        Command::Sbom(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
         Command::Gc(command) => command.run(&context),

@@ -9,6 +9,7 @@ pub mod apk;
 mod archive;
 mod deb;
 mod key;
+pub mod python;
 pub mod rpm;
 mod toolbox;
 

@@ -1,7 +1,7 @@
 //! The `oci-archive` output: the image layout as one tar file, which `podman load`, `skopeo` and others read.
 //!
-//! Entries are `oci-layout`, `index.json`, `blobs/`, `blobs/sha256/`, then configuration, manifest and layers: what a
-//! reader of a stream needs first comes first. Owners, modes and times are constants.
+//! Entries are `oci-layout`, `index.json`, `blobs/`, `blobs/sha256/`, then configuration, manifest, what belongs to
+//! its referrers, and layers: what a reader of a stream needs first comes first. Owners, modes and times are constants.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::tar::put_stream;
 /// # Errors
 /// When it cannot be written whole; then what stood there still does.
 pub fn write(request: &Request<'_>, place: &Path) -> Result<Written, OutputError> {
-    let image = assemble(request.spec, request.layers)?;
+    let image = assemble(request.spec, request.layers, request.referrers)?;
     put_stream(place, |out| {
         let mut archive = Archive { writer: tar::Writer::new(out), request, place };
         archive.layout(&image)?;
@@ -42,6 +42,9 @@ impl<W: Write> Archive<'_, W> {
         self.add("blobs/sha256", Kind::Directory, 0, &mut io::empty())?;
         for document in [&image.config, &image.manifest] {
             self.bytes(&blob_path(&document.digest), &document.bytes)?;
+        }
+        for (digest, bytes) in &image.attached {
+            self.bytes(&blob_path(digest), bytes)?;
         }
         for (digest, size) in image.distinct_layers() {
             let mut blob = BlobReader::open(self.request, &digest, size)?;

@@ -1,12 +1,14 @@
 //! Manifest, configuration and index of an image over its layers.
 
+use std::collections::BTreeMap;
+
 use kiln_model::Digest;
 use serde::Serialize;
 
 use super::document::{
     CONFIG, Config, Descriptor, Execution, History, INDEX, Index, MANIFEST, Manifest, Nothing, Platform, RootFs,
 };
-use super::{CREATED, MARK};
+use super::{CREATED, MARK, Referrer};
 use crate::spec::ImageSpec;
 use crate::{OutputError, WrittenLayer};
 
@@ -20,14 +22,15 @@ pub struct Blob {
 }
 
 impl Blob {
-    fn of(document: &impl Serialize) -> Self {
+    pub(super) fn of(document: &impl Serialize) -> Self {
         let bytes = bytes(document);
         Self { digest: Digest::of(&bytes), bytes }
     }
 
-    fn describe<'a>(&self, media_type: &'a str) -> Descriptor<'a> {
+    pub(super) fn describe<'a>(&self, media_type: &'a str) -> Descriptor<'a> {
         Descriptor {
             annotations: Default::default(),
+            artifact_type: None,
             digest: self.digest.to_string(),
             media_type,
             platform: None,
@@ -45,6 +48,8 @@ pub struct Assembled {
     pub manifest: Blob,
     /// `index.json` of a layout that holds this one image.
     pub index: Vec<u8>,
+    /// The manifests of its referrers, and the blobs that those name, by digest.
+    pub attached: BTreeMap<Digest, Vec<u8>>,
     /// The layers' blobs, bottom first: digest and size. Two layers may be one blob.
     pub layers: Vec<(Digest, u64)>,
 }
@@ -54,11 +59,11 @@ fn bytes(document: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(document).unwrap_or_default()
 }
 
-/// Makes the documents of an image from its specification and its layers, bottom first.
+/// Makes the documents of an image from its specification, its layers, bottom first, and what goes with it.
 ///
 /// # Errors
 /// When the specification has a value that cannot be meant, or there is no layer.
-pub fn assemble(spec: &ImageSpec, layers: &[WrittenLayer]) -> Result<Assembled, OutputError> {
+pub fn assemble(spec: &ImageSpec, layers: &[WrittenLayer], referrers: &[Referrer]) -> Result<Assembled, OutputError> {
     spec.check()?;
     if layers.is_empty() {
         return Err(OutputError::NoLayers);
@@ -82,11 +87,13 @@ pub fn assemble(spec: &ImageSpec, layers: &[WrittenLayer]) -> Result<Assembled, 
     annotations.insert("org.opencontainers.image.created".to_owned(), CREATED.to_owned());
     let manifest = Blob::of(&Manifest {
         annotations,
+        artifact_type: None,
         config: config.describe(CONFIG),
         layers: layers
             .iter()
             .map(|layer| Descriptor {
                 annotations: Default::default(),
+                artifact_type: None,
                 digest: layer.info.digest.to_string(),
                 media_type: layer.info.compression.media_type(),
                 platform: None,
@@ -95,18 +102,26 @@ pub fn assemble(spec: &ImageSpec, layers: &[WrittenLayer]) -> Result<Assembled, 
             .collect(),
         media_type: MANIFEST,
         schema_version: 2,
+        subject: None,
     });
     let mut descriptor = manifest.describe(MANIFEST);
     descriptor.platform = Some(platform());
     descriptor.annotations.insert("org.opencontainers.image.ref.name".to_owned(), spec.name.to_string());
+    let mut manifests = vec![descriptor];
+    let mut attached = BTreeMap::new();
+    for referrer in referrers {
+        let (document, blobs) = referrer.assemble(&manifest);
+        manifests.push(Descriptor { artifact_type: Some(referrer.artifact_type), ..document.describe(MANIFEST) });
+        attached.extend(blobs.into_iter().chain([document]).map(|blob| (blob.digest, blob.bytes)));
+    }
     let index = bytes(&Index {
         annotations: [(MARK.0.to_owned(), MARK.1.to_owned())].into(),
-        manifests: vec![descriptor],
+        manifests,
         media_type: INDEX,
         schema_version: 2,
     });
     let layers = layers.iter().map(|layer| (layer.info.digest, layer.info.size)).collect();
-    Ok(Assembled { config, manifest, index, layers })
+    Ok(Assembled { config, manifest, index, attached, layers })
 }
 
 fn execution(spec: &ImageSpec) -> Execution<'_> {

@@ -24,6 +24,8 @@ pub(super) struct Platform<'a> {
 pub(super) struct Descriptor<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) artifact_type: Option<&'a str>,
     pub(super) digest: String,
     pub(super) media_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,10 +46,14 @@ pub(super) struct Index<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest<'a> {
     pub(super) annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) artifact_type: Option<&'a str>,
     pub(super) config: Descriptor<'a>,
     pub(super) layers: Vec<Descriptor<'a>>,
     pub(super) media_type: &'a str,
     pub(super) schema_version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) subject: Option<Descriptor<'a>>,
 }
 
 #[derive(Debug, Serialize)]

@@ -3,8 +3,8 @@
 //! ```text
 //! web.oci/
 //!   oci-layout           {"imageLayoutVersion":"1.0.0"}
-//!   index.json           one manifest, tagged with the image's name, marked as Kiln's
-//!   blobs/sha256/HEX     manifest, configuration, layers
+//!   index.json           the manifest, tagged with the image's name, marked as Kiln's; its referrers, without a tag
+//!   blobs/sha256/HEX     manifest, configuration, layers; the referrers' manifests and documents
 //! ```
 //!
 //! Layers come from where the caller keeps them: cloned where the file system shares blocks, else hard linked, else
@@ -38,7 +38,7 @@ const INDEX_LIMIT: u64 = 1 << 20;
 /// # Errors
 /// When it cannot be written whole; then what stood there still does.
 pub fn write(request: &Request<'_>, place: &Path) -> Result<Written, OutputError> {
-    let image = assemble(request.spec, request.layers)?;
+    let image = assemble(request.spec, request.layers, request.referrers)?;
     let size = image.blobs().map(|(_, size)| size).sum::<u64>();
     let written = |untouched| Written { path: place.to_owned(), digest: image.manifest.digest, size, untouched };
     match aside::standing(place)? {
@@ -60,12 +60,14 @@ pub fn write(request: &Request<'_>, place: &Path) -> Result<Written, OutputError
         layers.put(&digest, size, &blobs.join(digest.to_hex()))?;
     }
     let mut written_files = layers.written;
-    for (path, bytes) in [
+    let attached = image.attached.iter().map(|(digest, bytes)| (blobs.join(digest.to_hex()), &**bytes));
+    let documents = [
         (blobs.join(image.config.digest.to_hex()), &*image.config.bytes),
         (blobs.join(image.manifest.digest.to_hex()), &*image.manifest.bytes),
         (folder.path().join("oci-layout"), LAYOUT),
         (folder.path().join("index.json"), &*image.index),
-    ] {
+    ];
+    for (path, bytes) in attached.chain(documents) {
         let mut file = create(&path)?;
         file.write_all(bytes).map_err(OutputError::io("write", &path))?;
         written_files.push(file);
@@ -91,7 +93,8 @@ impl Assembled {
     /// Every blob once: digest and size.
     pub(super) fn blobs(&self) -> impl Iterator<Item = (Digest, u64)> {
         let documents = [&self.config, &self.manifest].map(|blob| (blob.digest, blob.bytes.len() as u64));
-        self.distinct_layers().into_iter().chain(documents)
+        let attached = self.attached.iter().map(|(digest, bytes)| (*digest, bytes.len() as u64));
+        self.distinct_layers().into_iter().chain(documents).chain(attached)
     }
 }
 

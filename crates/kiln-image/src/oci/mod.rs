@@ -8,8 +8,10 @@ pub mod archive;
 mod assemble;
 mod document;
 pub mod layout;
+mod referrer;
 
 pub use assemble::{Assembled, Blob, assemble};
+pub use referrer::Referrer;
 
 /// The one time stamp of images and their history: [`kiln_model::SOURCE_DATE_EPOCH`] as RFC 3339 says it.
 pub const CREATED: &str = "1980-01-01T00:00:00Z";

@@ -4,6 +4,7 @@
 //! reached: lists append, mappings merge, a repeated scalar is an error unless marked `!replace`. A file without a
 //! `name` is no image of its own; it is there to be extended.
 
+mod document;
 mod extend;
 mod finalizer;
 mod output;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+pub use document::Document;
 pub use extend::{ImageFile, flatten};
 pub use finalizer::FinalizerName;
 pub use output::{Compression, Format, Output};
@@ -78,6 +80,9 @@ pub struct Image {
     /// What it is written as: `oci`, if nothing is said.
     #[schemars(with = "Option<Vec<output::OutputSchema>>")]
     pub outputs: Vec<Output>,
+    /// Documents that are written beside the outputs: none, if nothing is said.
+    #[schemars(with = "Option<Vec<document::DocumentSchema>>")]
+    pub documents: Vec<Spanned<Document>>,
     /// Values for `{{ name }}` in this image.
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub variables: BTreeMap<String, Spanned<String>>,

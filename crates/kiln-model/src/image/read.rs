@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::finalizer;
-use super::{FileContent, FileSpec, Format, Image, ImagePackage, Locale, Output, Overlay, Run, TimeZone};
+use super::{Document, FileContent, FileSpec, Format, Image, ImagePackage, Locale, Output, Overlay, Run, TimeZone};
 use crate::diagnostic::{Place, Problem, Spanned};
 use crate::hooks;
 use crate::name::AccountName;
@@ -32,7 +32,8 @@ pub fn read(
     let locale = fields.take("locale").and_then(|node| reader.parse::<Locale>(node));
     let time_zone = fields.take("time-zone").and_then(|node| reader.parse::<TimeZone>(node));
     let finalizers = fields.take("finalizers").and_then(|node| finalizer::read(reader, node));
-    let (run, outputs, own) = (fields.take("run"), fields.take("outputs"), fields.take("variables"));
+    let (run, outputs, documents) = (fields.take("run"), fields.take("outputs"), fields.take("documents"));
+    let own = fields.take("variables");
     fields.refuse("machine", "an image for a machine");
     fields.refuse("tests", "testing an image");
     fields.finish();
@@ -57,6 +58,7 @@ pub fn read(
     let words = words.and_then(|node| hooks::read_words(reader, node));
     let run = run.and_then(|node| Run::read(reader, &scope, node));
     let outputs = outputs.and_then(|node| reader.each(node, |item| Output::read(reader, item)));
+    let documents = documents.and_then(|node| Document::read_list(reader, node));
     let outputs = outputs.unwrap_or_else(|| vec![Output::standard(Format::Oci)]);
     let mut formats = BTreeMap::new();
     for output in &outputs {
@@ -87,6 +89,7 @@ pub fn read(
         finalizers: finalizers.unwrap_or_default(),
         run: run.unwrap_or_default(),
         outputs,
+        documents: documents.unwrap_or_default(),
         variables: own,
     })
 }

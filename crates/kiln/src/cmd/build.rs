@@ -1,6 +1,6 @@
 //! `kiln build`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -9,15 +9,17 @@ use std::sync::Arc;
 use clap::Args;
 use kiln_build::graph::{ActionError, Finished, GraphError, NodeId};
 use kiln_image::outputs::{self, Content};
-use kiln_image::{LayerCompression, Output, OutputError};
-use kiln_model::image::{Compression, Image};
+use kiln_image::{LayerCompression, Output, OutputError, oci};
+use kiln_model::image::{Compression, Document, Image};
 use kiln_model::yaml::nearest;
 use kiln_model::{Architecture, Digest};
 use kiln_plan::action::{Composed, read_layers};
+use kiln_plan::documents::Documents;
 use kiln_plan::{ImageNodes, Plan, PlanError, Services, Workspace, images};
 
 use crate::cli::Target;
 use crate::context::{Context, Outcome, failed, graph_failed};
+use crate::documents::{self, Made};
 use crate::failure::{Failure, exit};
 use crate::output::say;
 use crate::size;
@@ -43,6 +45,9 @@ pub struct Build {
     /// Bring `kiln.lock` up to date first
     #[arg(long)]
     lock: bool,
+    /// Write SPDX, CycloneDX and provenance of everything too, whatever images say
+    #[arg(long)]
+    documents: bool,
     /// After a failure go on with everything that does not depend on it
     #[arg(short, long)]
     keep_going: bool,
@@ -131,7 +136,8 @@ impl Build {
             let several = architectures.len() > 1;
             // Never given back: the process ends soon, and freeing a plan of thousands of nodes piece by piece takes as long
             // as a tenth of making it.
-            let mut plan = ManuallyDrop::new(Plan::new(workspace, &lock, &services, architecture));
+            let planned = Arc::clone(&lock);
+            let mut plan = ManuallyDrop::new(Plan::new(workspace, &planned, &services, architecture));
             let mut kept = None;
             let mut nodes = Vec::new();
             let mut jobs = Vec::new();
@@ -158,7 +164,7 @@ impl Build {
                 let Some(variant) = variant else { continue };
                 let recipe_nodes = plan.recipe(&variant).map_err(failed(PlanError::hint))?;
                 nodes.push(recipe_nodes.build);
-                packages.push((variant, recipe_nodes.build));
+                packages.push((variant, recipe_nodes));
             }
             nodes.extend(plan.tests());
             let (finished, failure) = match plan.run(&nodes, self.keep_going, &*context.progress) {
@@ -178,8 +184,16 @@ impl Build {
                 keep(context, workspace, &services, architecture, &finished)?;
             }
             failures.extend(failure);
-            for (variant, node) in packages {
-                let Some(result) = finished.result(node) else { continue };
+            let documents = Documents {
+                plan: &plan,
+                finished: &finished,
+                workspace,
+                lock: &planned,
+                services: &services,
+                architecture,
+            };
+            for (variant, recipe_nodes) in packages {
+                let Some(result) = finished.result(recipe_nodes.build) else { continue };
                 let tree = result.trees.get("tree").map(ToString::to_string).unwrap_or_default();
                 if self.json {
                     built.push(serde_json::json!({
@@ -187,6 +201,12 @@ impl Build {
                     }));
                 } else {
                     say!("{} {tree}", variant.label);
+                }
+                if self.documents {
+                    let made = Made::of_package(&documents, &variant, &recipe_nodes);
+                    let made = made.map_err(failed(ActionError::hint))?;
+                    let folder = self.folder_for(context, workspace, architecture, several)?;
+                    self.write_documents(context, &documents, &made, &BTreeMap::new(), &folder, built)?;
                 }
             }
             for job in jobs {
@@ -202,7 +222,7 @@ impl Build {
                 for note in &composed.notes {
                     context.warn(note.message.clone(), note.hint.clone());
                 }
-                self.write(context, workspace, &services, (architecture, several), &finished, &job, &composed, built)?;
+                self.write(context, &documents, several, &job, &composed, built)?;
             }
             lock = kept.map_or(lock, Arc::new);
         }
@@ -239,24 +259,22 @@ impl Build {
         Ok(wanted)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
     fn write(
         &self,
         context: &Context,
-        workspace: &Workspace,
-        services: &Services,
-        (architecture, several): (Architecture, bool),
-        finished: &Finished,
+        documents: &Documents<'_>,
+        several: bool,
         job: &Job<'_>,
         composed: &Composed,
         built: &mut Vec<serde_json::Value>,
     ) -> Outcome<()> {
+        let Documents { workspace, services, architecture, finished, .. } = *documents;
         let session = &*services.session;
-        let mut folder = self.folder(context, workspace)?;
-        if several {
-            folder = folder.join(architecture.as_str());
-            make_folder(&folder)?;
-        }
+        let folder = self.folder_for(context, workspace, architecture, several)?;
+        let wanted = self.documents_of(job.image);
+        let made = (!wanted.is_empty()).then(|| Made::of_image(documents, job.image, job.nodes, &wanted));
+        let made = made.transpose().map_err(failed(ActionError::hint))?;
+        let mut outputs = BTreeMap::new();
         let tree = session.tree(composed.tree).map_err(failed(kiln_store::TreeError::hint))?;
         for (message, hint) in starts::faults(&job.image.run, &tree, session) {
             context.warn(format!("{}: {message}", job.image.name), Some(hint));
@@ -269,10 +287,18 @@ impl Build {
                 Some(result) => read_layers(session, result).map_err(failed(ActionError::hint))?,
                 None => Vec::new(),
             };
+            let referrers = match &made {
+                Some(made) if wanted.format.content == Content::Layers => {
+                    let image = oci::assemble(&spec, &layers, &[]).map_err(failed(OutputError::hint))?;
+                    made.referrers(image.manifest.digest)
+                }
+                _ => Vec::new(),
+            };
             let request = outputs::Request {
                 spec: &spec,
                 tree: &tree,
                 layers: &layers,
+                referrers: &referrers,
                 objects: session,
                 blob_path: &blob_path,
                 reporter: &*context.progress,
@@ -280,10 +306,9 @@ impl Build {
             let elsewhere = || Some("name another folder: `--to DIR`".to_owned());
             let hint = |error: &OutputError| error.hint().or_else(elsewhere);
             let written = wanted.format.write(&request, &folder).map_err(failed(hint))?;
-            if !written.untouched {
-                let what = format!("{} {} ({})", written.path.display(), written.digest.short(), size(written.size));
-                context.progress.step("Wrote", &what);
-            }
+            told(context, &written);
+            let name = written.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            outputs.insert(name.unwrap_or_default(), written.digest);
             if self.json {
                 built.push(serde_json::json!({
                     "image": job.image.name.as_str(), "architecture": architecture.as_str(),
@@ -294,7 +319,63 @@ impl Build {
                 say!("{} {} {} {}", job.image.name, wanted.format.name, written.digest, written.path.display());
             }
         }
+        if let Some(made) = made {
+            self.write_documents(context, documents, &made, &outputs, &folder, built)?;
+        }
         Ok(())
+    }
+
+    /// The documents of an image that are wanted.
+    fn documents_of(&self, image: &Image) -> BTreeSet<Document> {
+        if self.documents {
+            return documents::all();
+        }
+        image.documents.iter().map(|document| document.value).collect()
+    }
+
+    fn write_documents(
+        &self,
+        context: &Context,
+        of: &Documents<'_>,
+        made: &Made,
+        outputs: &BTreeMap<String, Digest>,
+        folder: &Path,
+        built: &mut Vec<serde_json::Value>,
+    ) -> Outcome<()> {
+        let (word, subject) = &made.subject;
+        for document in made.beside(outputs) {
+            let written = kiln_image::write_document(folder, &document.file, &document.bytes);
+            let written = written.map_err(failed(OutputError::hint))?;
+            told(context, &written);
+            let kind = document.kind.as_str();
+            if self.json {
+                built.push(serde_json::json!({
+                    *word: subject, "architecture": of.architecture.as_str(), "output": kind, "path": written.path,
+                    "digest": written.digest.to_string(), "size": written.size, "tree": made.tree.to_string(),
+                    "commit": of.workspace.git.version(),
+                }));
+            } else {
+                say!("{subject} {kind} {} {}", written.digest, written.path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder that outputs for an architecture go to.
+    fn folder_for(
+        &self,
+        context: &Context,
+        workspace: &Workspace,
+        architecture: Architecture,
+        several: bool,
+    ) -> Outcome<PathBuf> {
+        let folder = self.folder(context, workspace)?;
+        if !several {
+            return Ok(folder);
+        }
+        let folder = folder.join(architecture.as_str());
+        make_folder(&folder)?;
+        Ok(folder)
     }
 
     fn folder(&self, context: &Context, workspace: &Workspace) -> Outcome<PathBuf> {
@@ -315,6 +396,14 @@ impl Build {
     }
 }
 
+/// Tells of an output, unless it was there.
+fn told(context: &Context, written: &outputs::Written) {
+    if !written.untouched {
+        let what = format!("{} {} ({})", written.path.display(), written.digest.short(), size(written.size));
+        context.progress.step("Wrote", &what);
+    }
+}
+
 fn make_folder(folder: &Path) -> Outcome<()> {
     std::fs::create_dir_all(folder).map_err(|error| {
         let hint = "name another folder: `--to DIR`".to_owned();
@@ -323,7 +412,7 @@ fn make_folder(folder: &Path) -> Outcome<()> {
 }
 
 /// The images and recipes that names stand for; without any, all images, or all recipes where there is no image.
-fn select<'a>(
+pub fn select<'a>(
     workspace: &'a Workspace,
     names: &[Option<&str>],
 ) -> Outcome<(Vec<&'a Image>, Vec<kiln_model::PackageName>)> {

@@ -9,6 +9,7 @@ pub mod init;
 pub mod lock;
 pub mod outdated;
 pub mod run;
+pub mod sbom;
 pub mod shell;
 pub mod show;
 pub mod vendor;

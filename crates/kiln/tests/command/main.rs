@@ -13,6 +13,7 @@ mod laws;
 mod locking;
 mod rpm;
 mod running;
+mod sbom;
 mod store;
 mod tools;
 mod upkeep;
