@@ -209,12 +209,20 @@ pub(super) fn useradd(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome
     let [user] = options.operands[..] else { return stuck("this use of `useradd` is not followed") };
     let user = name(user)?;
     let group = options.get(&["-g", "--gid"]).map(name).transpose()?;
+    let group = match group {
+        None if options.has(&["-N", "--no-user-group"]) => Some(name("users")?),
+        group => group,
+    };
     let home = options.get(&["-d", "--home-dir", "--home"]).map(path).transpose()?;
     let shell = options.get(&["-s", "--shell"]).map(path).transpose()?;
     // Debian's useradd(8) gives what /etc/default/useradd says, which its package brings.
     let shell = match shell {
         None if evaluator.manager == Manager::Dpkg => Some(path("/bin/sh")?),
         shell => shell,
+    };
+    let home = match home {
+        None if evaluator.manager == Manager::Dpkg => Some(path(&format!("/home/{user}"))?),
+        home => home,
     };
     let id = options.get(&["-u", "--uid"]).map(number).transpose()?;
     let summary = options.get(&["-c", "--comment"]).filter(|text| !text.is_empty()).map(str::to_owned);

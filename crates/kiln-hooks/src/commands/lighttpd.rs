@@ -22,7 +22,7 @@ pub(super) fn enable(evaluator: &mut Evaluator<'_>, call: &Call<'_>) -> Outcome 
             let numbered = name.strip_suffix(".conf").and_then(|name| name.split_once('-'));
             numbered.is_some_and(|(number, name)| name == module && number.bytes().all(|b| b.is_ascii_digit()))
         };
-        evaluator.names(folder).into_iter().filter(is_it).next_back()
+        evaluator.names(folder).into_iter().rfind(is_it)
     };
     let (mut status, mut at) = (Status::SUCCESS, 0);
     while let Some(module) = todo.get(at).cloned() {

@@ -54,7 +54,11 @@ static IMMODULES_2_TOOL: Tool = Tool {
     owner: None,
     read_only: false,
     bring: None,
-    commands: |preparation| Ok(vec![preparation.command(["--update-cache"])]),
+    commands: |preparation| {
+        // It writes down where it looks for more, the home of who runs it among it.
+        preparation.environment.insert("HOME".to_owned(), "/root".to_owned());
+        Ok(vec![preparation.command(["--update-cache"])])
+    },
 };
 
 static ICONS_TOOL: Tool = Tool {
