@@ -29,4 +29,4 @@ pub use world::{Earlier, Seen, World};
 
 /// The version of the reading: it enters the key of whatever is made of it. Raise it when the same scripts would give
 /// other facts.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;

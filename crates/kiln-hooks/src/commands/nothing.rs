@@ -56,7 +56,8 @@ const TABLE: &[(&[&str], Why)] = &[
     (&["update-default-wordlist", "update-default-ispell", "update-default-aspell"], Finalizer("dictionaries")),
     (&["update-initramfs"], Nothing("an image's initramfs is made by Kiln, with the modules its kernel needs")),
     (&["update-grub", "grub-install", "grub-mkconfig"], Nothing("an image's boot loader is written by Kiln")),
-    (&["update-menus", "update-mime", "update-gconf-defaults"], Nothing("a database that nothing reads any more")),
+    (&["update-menus"], Nothing("menus of Debian's `menu` are not made: nothing stands for them")),
+    (&["update-mime", "update-gconf-defaults"], Nothing("a database that nothing reads any more")),
     (&["ucfr"], Nothing("the registry of ucf is bookkeeping of the package manager")),
     (
         &["debconf-set-selections", "debconf-communicate"],
