@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from urllib.parse import unquote
 
 import jsonschema
 import lib4sbom
@@ -32,7 +33,7 @@ assert not faults, [fault.validation_message for fault in faults[:5]]
 fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(cdx, encoding="utf-8").read())
 assert fault is None, fault
 
-# Package URLs are in their canonical form, and both lists have the same.
+# Package URLs are read as they were meant, and both lists have the same.
 listed = json.load(open(cdx, encoding="utf-8"))
 in_spdx = {reference["referenceLocator"] for package in document["packages"] for reference in package.get("externalRefs", [])}
 in_cdx = set()
@@ -43,9 +44,10 @@ while waiting:
     waiting += component.get("components", []) + component.get("pedigree", {}).get("ancestors", [])
 assert in_spdx == in_cdx and in_spdx, in_spdx ^ in_cdx
 for purl in in_spdx:
-    # Colons may stand as they are or escaped.
-    again = PackageURL.from_string(purl).to_string()
-    assert again.replace("%3A", ":") == purl.replace("%3A", ":"), (again, purl)
+    # Colons and slashes of a qualifier may stand as they are or escaped.
+    read = PackageURL.from_string(purl)
+    assert unquote(read.to_string()) == unquote(purl), (read.to_string(), purl)
+    assert PackageURL.from_string(read.to_string()) == read
 
 # An in-toto statement with a predicate of SLSA's provenance, and no field beside those of either.
 text = json.load(open(provenance, encoding="utf-8"))
