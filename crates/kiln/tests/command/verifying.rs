@@ -40,8 +40,14 @@ fn what_is_reproducible_is_the_same_under_every_condition() {
     };
     for name in ["again", "path", "one-job", "many-jobs", "umask", "locale", "environment", "machine"] {
         assert_eq!(result(name)["result"], "same", "{said}");
-        assert_eq!(result(name)["compared"], 2, "{said}");
+        // Two outputs, and the three documents of what is in them.
+        assert_eq!(result(name)["compared"], 5, "{said}");
     }
+    let package = project.kiln(&["verify", "tool", "--condition", "again,path", "--in", &within(&world)]).done().stdout;
+    assert!(
+        package.contains("again        same (4 compared)") && package.contains("path         same (4"),
+        "{package}"
+    );
     assert_eq!(result("user")["result"], if is_root() { "same" } else { "left-out" });
     let left: Vec<String> = std::fs::read_dir(world.folder())
         .unwrap()
@@ -115,8 +121,17 @@ fn what_listens_to_the_number_of_cores_shows_with_one_core_only() {
     );
     let said =
         project.kiln(&["verify", "--condition", "again,one-core", "--in", &within(&world)]).failed(1, &[]).stdout;
-    assert!(said.contains("again        same (2 compared)"), "{said}");
+    assert!(said.contains("again        same (5 compared)"), "{said}");
     assert!(said.contains("one-core     DIFFERENT") && said.contains("likely the number of cores"), "{said}");
+}
+
+#[test]
+fn what_listens_to_the_number_of_jobs_shows_with_another_number() {
+    let world = World::new();
+    let project = built_by(&world, "mkdir -p {{ out }}/usr/share; echo jobs={{ jobs }} > {{ out }}/usr/share/tool");
+    let arguments = ["verify", "--condition", "again,one-job,many-jobs", "--in", &within(&world)];
+    let said = project.kiln(&arguments).failed(1, &[]).stdout;
+    assert!(said.contains("again        same") && said.contains("many-jobs    DIFFERENT"), "{said}");
 }
 
 #[test]

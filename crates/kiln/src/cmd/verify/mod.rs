@@ -183,7 +183,7 @@ impl Verify {
             .canonicalize()
             .map_err(|error| Failure::failed(&error, None).within(format!("cannot find `{}`", project.display())))?;
         let mut arguments: Vec<OsString> =
-            ["build", "--json", "--quiet", "--color", "never"].map(OsString::from).to_vec();
+            ["build", "--documents", "--json", "--quiet", "--color", "never"].map(OsString::from).to_vec();
         arguments.extend(["--store".into(), store.into(), "--to".into(), to.into()]);
         if context.global.offline {
             arguments.push("--offline".into());

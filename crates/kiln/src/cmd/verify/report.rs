@@ -1,5 +1,6 @@
 //! What came of a build, beside what came of the first.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -42,7 +43,8 @@ pub fn read(text: &str) -> Outcome<Vec<Made>> {
         let word = |key: &str| value.get(key).and_then(Value::as_str);
         let thing = match (word("image"), word("output"), word("package")) {
             (Some(image), Some(output), _) => format!("{image} {output}"),
-            (_, _, Some(package)) => format!("package {package}"),
+            (_, Some(document), Some(package)) => format!("package {package} {document}"),
+            (_, None, Some(package)) => format!("package {package}"),
             _ => return Err(wrong()),
         };
         let tree = word("tree").ok_or_else(wrong)?;
@@ -158,13 +160,17 @@ pub fn compare(
     (second, folder): (&[Made], &Path),
     services: &Services,
 ) -> Outcome<Result> {
-    let mut found = Vec::new();
+    let (mut found, mut told) = (Vec::new(), BTreeSet::new());
     for one in first {
         let Some(two) = second.iter().find(|two| two.name == one.name) else {
             found.push(Different::new(one, Path::new(""), "was not made", None));
             continue;
         };
         if one.tree != two.tree {
+            // Every output and document of a tree that differs does: the tree is told of once.
+            if !told.insert((one.tree, two.tree)) {
+                continue;
+            }
             found.extend(in_trees(one, two, folder, services)?);
         } else if one.digest != two.digest {
             found.extend(in_outputs(one, two)?);
