@@ -8,11 +8,11 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use kiln_build::source::GitLocation;
-use tempfile::TempDir;
 
 use crate::cli::GIT;
 use crate::context::Outcome;
 use crate::failure::Failure;
+use crate::room::Room;
 
 /// Runs `git` in a folder; gives what it prints.
 fn git(folder: &Path, arguments: &[&OsStr], doing: &str) -> Outcome<String> {
@@ -35,7 +35,7 @@ fn git(folder: &Path, arguments: &[&OsStr], doing: &str) -> Outcome<String> {
 /// Projects that are commits of Git repositories: each is cloned once, for as long as a command runs.
 #[derive(Default)]
 pub struct Clones {
-    made: Mutex<BTreeMap<PathBuf, (TempDir, PathBuf)>>,
+    made: Mutex<BTreeMap<PathBuf, (Room, PathBuf)>>,
 }
 
 impl Clones {
@@ -59,9 +59,7 @@ impl Clones {
             GitLocation::Remote(url) => url.clone().into(),
             GitLocation::Local(path) => path.clone().into_os_string(),
         };
-        let room = tempfile::Builder::new()
-            .prefix("kiln-clone-")
-            .tempdir()
+        let room = Room::new("kiln-clone-", &std::env::temp_dir())
             .map_err(|error| Failure::failed(&error, None).within("cannot make a temporary folder".to_owned()))?;
         let folder = room.path().join("project");
         let doing = format!("cannot clone `{parsed}`");

@@ -9,6 +9,7 @@ mod environment;
 mod failure;
 mod output;
 mod progress;
+mod room;
 mod starts;
 
 use std::process::ExitCode;

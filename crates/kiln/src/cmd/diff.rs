@@ -18,6 +18,7 @@ use crate::clone::{clone_at, commit_of};
 use crate::context::{Context, Outcome, failed, graph_failed};
 use crate::failure::{Failure, exit};
 use crate::output::say;
+use crate::room::Room;
 use crate::size;
 
 /// Arguments of `kiln diff`.
@@ -55,9 +56,7 @@ impl Diff {
     /// Compares.
     pub fn run(&self, context: &Context) -> Outcome {
         let project = &self.of.project;
-        let folder = tempfile::Builder::new()
-            .prefix("kiln-diff-")
-            .tempdir()
+        let folder = Room::new("kiln-diff-", &std::env::temp_dir())
             .map_err(|error| Failure::failed(&error, None).within("cannot make a temporary folder".to_owned()))?;
         let mut sides = Vec::new();
         for (name, rev) in [("old", &self.old), ("new", &self.new)] {

@@ -89,6 +89,21 @@ fn a_time_a_random_number_and_an_order_are_named_with_file_and_cause() {
 }
 
 #[test]
+fn what_came_out_differently_can_be_kept_and_what_a_killed_one_left_goes() {
+    let world = World::new();
+    let project = built_by(&world, "mkdir -p {{ out }}/usr/share; date +%N > {{ out }}/usr/share/a");
+    let left = world.path("kiln-verify-left");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("lock"), "").unwrap();
+    let said =
+        project.kiln(&["verify", "--keep", "--condition", "again", "--in", &within(&world)]).failed(1, &["Kept"]);
+    let kept = said.stderr.lines().find_map(|line| line.trim().strip_prefix("Kept ")).unwrap().to_owned();
+    let kept = std::path::Path::new(&kept);
+    assert!(kept.join("out/web.tar").is_file() && kept.join("store/store/objects").is_dir(), "{said}");
+    assert!(!left.exists());
+}
+
+#[test]
 fn diffoscope_looks_into_the_first_file_that_differs_where_it_is_installed() {
     let world = World::new();
     let project = built_by(

@@ -11,16 +11,18 @@ use kiln_model::lock::{Lock, LockedSource};
 use kiln_plan::{Services, Workspace};
 use kiln_store::Store;
 use kiln_verify::{Condition, Surroundings};
-use tempfile::TempDir;
 
 use crate::clone::clone_at;
 use crate::context::{Outcome, failed};
 use crate::failure::Failure;
+use crate::room::Room;
 
 /// What all builds have in common.
 pub struct Ground<'a> {
     workspace: &'a Workspace,
-    folder: TempDir,
+    /// Where folders are made that do not lie in memory.
+    below: PathBuf,
+    room: Room,
     now: u64,
     /// Downloaded files that the store has, by what they are.
     seeds: Vec<(ObjectId, PathBuf)>,
@@ -28,7 +30,7 @@ pub struct Ground<'a> {
 
 /// Where one build takes place.
 pub struct Plot {
-    folder: TempDir,
+    room: Room,
     place: PathBuf,
     clone: Option<PathBuf>,
 }
@@ -41,22 +43,17 @@ fn io_failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
     }
 }
 
-fn temporary(below: &Path) -> Outcome<TempDir> {
-    let made = tempfile::Builder::new()
-        .prefix("kiln-verify-")
-        .tempdir_in(below)
-        .map_err(io_failed("make a folder in", below))?;
+fn room(below: &Path) -> Outcome<Room> {
     // Another user has to get in.
-    let open = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(made.path(), open).map_err(io_failed("open", made.path()))?;
-    Ok(made)
+    Room::new("kiln-verify-", below).and_then(Room::open).map_err(io_failed("make a folder in", below))
 }
 
 impl<'a> Ground<'a> {
     /// Looks at what is there.
     pub fn new(workspace: &'a Workspace, services: &Services, within: Option<&Path>) -> Outcome<Self> {
-        let folder = temporary(within.unwrap_or(&std::env::temp_dir()))?;
-        Ok(Self { workspace, folder, now: services.settings.now, seeds: Vec::new() })
+        let below = within.map_or_else(std::env::temp_dir, Path::to_owned);
+        let room = room(&below)?;
+        Ok(Self { workspace, below, room, now: services.settings.now, seeds: Vec::new() })
     }
 
     /// Takes what was downloaded for the first build, so that no other one downloads it again.
@@ -81,12 +78,12 @@ impl<'a> Ground<'a> {
 
     /// The folder of all of it.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.room.path()
     }
 
     /// This program, where every user can run it.
     pub fn program(&self) -> Outcome<PathBuf> {
-        let copy = self.folder.path().join("kiln");
+        let copy = self.room.path().join("kiln");
         if !copy.exists() {
             let own = std::env::current_exe().map_err(io_failed("find", Path::new("kiln")))?;
             fs::copy(&own, &copy).map_err(io_failed("copy", &own))?;
@@ -107,12 +104,13 @@ impl<'a> Ground<'a> {
 
     /// Makes the place of one build.
     pub fn plot(&self, surroundings: &Surroundings, condition: &Condition) -> Outcome<Plot> {
-        let folder = temporary(&surroundings.below(self.folder.path()))?;
-        let place = folder.path().join(&surroundings.place);
+        // Beside the others, not in one of them: it may be kept.
+        let room = room(&surroundings.below(&self.below))?;
+        let place = room.path().join(&surroundings.place);
         for name in ["store", "home"] {
             fs::create_dir_all(place.join(name)).map_err(io_failed("make", &place))?;
         }
-        let mut plot = Plot { folder, place, clone: None };
+        let mut plot = Plot { room, place, clone: None };
         self.seed(&plot.path("store"))?;
         if condition.elsewhere {
             let commit = self.workspace.git.commit.clone().unwrap_or_default();
@@ -166,8 +164,8 @@ impl Plot {
     }
 
     /// Leaves it where it is.
-    pub fn keep(&mut self) -> &Path {
-        self.folder.disable_cleanup(true);
-        &self.place
+    pub fn keep(&mut self) -> Outcome<&Path> {
+        self.room.keep().map_err(io_failed("keep", &self.place))?;
+        Ok(&self.place)
     }
 }

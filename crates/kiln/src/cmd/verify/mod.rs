@@ -165,7 +165,7 @@ impl Verify {
             context.progress.line(&text);
         }
         if self.keep && !result.is_fine() {
-            context.progress.step("Kept", &plot.keep().display().to_string());
+            context.progress.step("Kept", &plot.keep()?.display().to_string());
         }
         Ok(result)
     }
