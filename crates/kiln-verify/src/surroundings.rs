@@ -109,11 +109,8 @@ impl Surroundings {
             std::thread::scope(|scope| {
                 let started = scope.spawn(|| {
                     self.take_cores()?;
-                    if self.apart {
-                        run_apart(program, arguments, &variables, directory, streams)
-                    } else {
-                        self.run_here(program, arguments, &variables, directory, streams)
-                    }
+                    let invocation = Invocation { program, arguments, variables: &variables, directory, streams };
+                    if self.apart { invocation.run_apart() } else { invocation.run_here(self.user) }
                 });
                 started.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
@@ -139,58 +136,59 @@ impl Surroundings {
         all.filter(|core| may.is_set(*core)).take(cores).for_each(|core| chosen.set(core));
         rustix::thread::sched_setaffinity(None, &chosen).map_err(failed)
     }
+}
 
-    fn run_here(
-        &self,
-        program: &Path,
-        arguments: &[OsString],
-        variables: &BTreeMap<OsString, OsString>,
-        directory: &Path,
-        [out, err]: [File; 2],
-    ) -> Result<bool, RunError> {
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().envs(variables).current_dir(directory);
+/// A command, with where what it says goes.
+struct Invocation<'a> {
+    program: &'a Path,
+    arguments: &'a [OsString],
+    variables: &'a BTreeMap<OsString, OsString>,
+    directory: &'a Path,
+    streams: [File; 2],
+}
+
+impl Invocation<'_> {
+    /// Runs it among all that is here, as `user` if one is named.
+    fn run_here(self, user: Option<u32>) -> Result<bool, RunError> {
+        let [out, err] = self.streams;
+        let mut command = Command::new(self.program);
+        command.args(self.arguments).env_clear().envs(self.variables).current_dir(self.directory);
         command.stdin(Stdio::null()).stdout(out).stderr(err);
-        if let Some(user) = self.user {
+        if let Some(user) = user {
             command.uid(user).gid(user);
         }
         Ok(command.status().map_err(system("run it"))?.success())
     }
-}
 
-/// Runs a program among no other processes, with nothing but loopback for a network, on a host of another name.
-fn run_apart(
-    program: &Path,
-    arguments: &[OsString],
-    variables: &BTreeMap<OsString, OsString>,
-    directory: &Path,
-    [out, err]: [File; 2],
-) -> Result<bool, RunError> {
-    let string = |value: &OsString| {
-        value.clone().into_string().map_err(|value| RunError::Text(value.to_string_lossy().into_owned()))
-    };
-    let mut command = vec![string(&program.as_os_str().to_owned())?];
-    for argument in arguments {
-        command.push(string(argument)?);
+    /// Runs it among no other processes, with nothing but loopback for a network, on a host of another name.
+    fn run_apart(self) -> Result<bool, RunError> {
+        let string = |value: &OsString| {
+            value.clone().into_string().map_err(|value| RunError::Text(value.to_string_lossy().into_owned()))
+        };
+        let mut command = vec![string(&self.program.as_os_str().to_owned())?];
+        for argument in self.arguments {
+            command.push(string(argument)?);
+        }
+        let mut environment = Vec::new();
+        for (name, value) in self.variables {
+            environment.push((string(name)?, string(value)?));
+        }
+        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let mut plan = Plan::new(Namespaces { network: true }, Identities::single(user, group));
+        plan.make_private();
+        plan.mount("proc", "/proc", 0, "");
+        plan.host_name("elsewhere");
+        plan.loopback_up();
+        plan.directory(self.directory);
+        plan.command(&command, &environment);
+        let null: OwnedFd = File::open("/dev/null").map_err(system("open `/dev/null`"))?.into();
+        let [out, err] = self.streams;
+        for (number, file) in [(0, null), (1, out.into()), (2, err.into())] {
+            plan.stream(number, file);
+        }
+        let ended = plan.spawn()?.wait(None).map_err(system("wait for a process"))?;
+        Ok(ended == Some(Outcome::Exited(0)))
     }
-    let mut environment = Vec::new();
-    for (name, value) in variables {
-        environment.push((string(name)?, string(value)?));
-    }
-    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let mut plan = Plan::new(Namespaces { network: true }, Identities::single(user, group));
-    plan.make_private();
-    plan.mount("proc", "/proc", 0, "");
-    plan.host_name("elsewhere");
-    plan.loopback_up();
-    plan.directory(directory);
-    plan.command(&command, &environment);
-    let null: OwnedFd = File::open("/dev/null").map_err(system("open `/dev/null`"))?.into();
-    for (number, file) in [(0, null), (1, out.into()), (2, err.into())] {
-        plan.stream(number, file);
-    }
-    let ended = plan.spawn()?.wait(None).map_err(system("wait for a process"))?;
-    Ok(ended == Some(Outcome::Exited(0)))
 }
 
 /// A file without a name, which no pipe's size limits.
@@ -241,6 +239,17 @@ mod tests {
         let before = says(&Surroundings::default(), "umask; nproc");
         assert_eq!(says(&changed, "umask; nproc; echo $LANG"), "0077\n1\ntr_TR.UTF-8");
         assert_eq!(says(&Surroundings::default(), "umask; nproc"), before);
+    }
+
+    #[test]
+    fn in_memory_is_a_file_system_in_memory_and_another_user_is_another_user() {
+        let memory = Surroundings { in_memory: true, ..Surroundings::default() };
+        let usual = Path::new("/usual");
+        assert_eq!((memory.below(usual), Surroundings::default().below(usual)), ("/dev/shm".into(), usual.to_owned()));
+        if rustix::process::geteuid().is_root() {
+            let other = Surroundings { user: Some(64_999), ..Surroundings::default() };
+            assert_eq!(says(&other, "id -u; id -g"), "64999\n64999");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The command line: what can be said, and its help. Nothing is done here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -106,6 +106,19 @@ pub struct Target {
     pub project: PathBuf,
     /// The image or package; none means all, or the only one.
     pub name: Option<String>,
+}
+
+impl Target {
+    /// The projects of some targets, each once and in their order.
+    pub fn projects(targets: &[Self]) -> Vec<&Path> {
+        let mut projects: Vec<&Path> = Vec::new();
+        for target in targets {
+            if !projects.contains(&target.project.as_path()) {
+                projects.push(&target.project);
+            }
+        }
+        projects
+    }
 }
 
 impl std::str::FromStr for Target {

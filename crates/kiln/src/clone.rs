@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
 use kiln_build::source::GitLocation;
@@ -14,17 +14,22 @@ use crate::context::Outcome;
 use crate::failure::Failure;
 use crate::room::Room;
 
-/// Runs `git` in a folder; gives what it prints.
-fn git(folder: &Path, arguments: &[&OsStr], doing: &str) -> Outcome<String> {
+/// Runs `git` in a folder, to its end.
+pub fn git_output(folder: &Path, arguments: &[&OsStr]) -> Outcome<Output> {
     let mut command = Command::new("git");
     // A variable of a surrounding `git` would lead it to another repository.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
-    let output = command.arg("-C").arg(folder).args(arguments).output().map_err(|error| {
+    command.arg("-C").arg(folder).args(arguments).output().map_err(|error| {
         let hint = "install `git`".to_owned();
         Failure::failed(&error, Some(hint)).within("cannot run `git`".to_owned())
-    })?;
+    })
+}
+
+/// Runs `git` in a folder; gives what it prints. Where it fails, `doing` says what could not be done.
+pub fn git(folder: &Path, arguments: &[&OsStr], doing: &str) -> Outcome<String> {
+    let output = git_output(folder, arguments)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Failure::failed(&io::Error::other(said), None).within(doing.to_owned()));

@@ -67,6 +67,12 @@ impl Failure {
         failure
     }
 
+    /// What the system said when a file or folder was to be used: `cannot read ...`.
+    pub fn io(doing: &str, path: &Path, hint: Option<String>) -> impl FnOnce(io::Error) -> Self {
+        let message = format!("cannot {doing} `{}`", path.display());
+        move |error| Self::failed(&error, hint).within(message)
+    }
+
     /// The command line or the project is wrong.
     pub fn usage(message: impl Into<String>, hint: Option<String>) -> Self {
         Self::new(message.into(), hint, exit::USAGE)

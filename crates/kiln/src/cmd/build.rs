@@ -80,16 +80,10 @@ impl Build {
         let here = Target { project: PathBuf::from("."), name: None };
         let targets: &[Target] = if self.targets.is_empty() { std::slice::from_ref(&here) } else { &self.targets };
         let mut built = Vec::new();
-        // Targets of one project are built together.
-        let mut projects: Vec<&Path> = Vec::new();
-        for target in targets {
-            if !projects.contains(&target.project.as_path()) {
-                projects.push(&target.project);
-            }
-        }
         // Everything that is named is looked up before anything is built.
         let mut jobs = Vec::new();
-        for project in projects {
+        // Targets of one project go together.
+        for project in Target::projects(targets) {
             let names: Vec<Option<&str>> =
                 targets.iter().filter(|t| t.project == project).map(|t| t.name.as_deref()).collect();
             let name = names.iter().copied().flatten().next().map(str::to_owned);

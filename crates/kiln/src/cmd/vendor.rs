@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use clap::Args;
 use kiln_build::source::{GitError, missing_commits, vendor_commit};
@@ -16,6 +15,7 @@ use kiln_plan::vendored::{Everything, PinnedCommit, VENDOR, VENDORED_COMMITS};
 use kiln_plan::{Plan, PlanError, Services, Workspace};
 
 use crate::cli::Target;
+use crate::clone::{git, git_output};
 use crate::context::{Context, Outcome, failed, graph_failed};
 use crate::failure::{Failure, exit};
 use crate::output::say;
@@ -51,9 +51,8 @@ pub struct Vendor {
     json: bool,
 }
 
-fn io_failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
-    let message = format!("cannot {what} `{}`", path.display());
-    move |error| Failure::failed(&error, None).within(message)
+fn io_failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    Failure::io(doing, path, None)
 }
 
 impl Vendor {
@@ -249,15 +248,11 @@ fn prune(folder: &Path, files: &BTreeSet<Digest>, commits: &BTreeSet<String>, no
     Ok(removed)
 }
 
-fn git(folder: &Path, arguments: &[&OsStr]) -> Outcome<std::process::Output> {
-    Command::new("git").arg("-C").arg(folder).args(arguments).output().map_err(io_failed("run", Path::new("git")))
-}
-
 /// What Git leaves out of the repository would not be in a clone.
 fn refuse_if_ignored(project: &Path) -> Outcome<()> {
     let probe = Path::new(VENDOR).join("sha256");
-    let ignored = git(project, &["check-ignore".as_ref(), "--quiet".as_ref(), probe.as_ref()])?;
-    if ignored.status.success() {
+    let arguments = ["check-ignore".as_ref(), "--quiet".as_ref(), probe.as_os_str()];
+    if git_output(project, &arguments)?.status.success() {
         let hint = format!("take `{VENDOR}` out of `.gitignore`, or add a line `!/{VENDOR}/`");
         return Err(Failure::usage(
             format!("Git ignores `{VENDOR}`: what is vendored would not be committed"),
@@ -270,15 +265,8 @@ fn refuse_if_ignored(project: &Path) -> Outcome<()> {
 /// Makes the project have a recipe's repository as a submodule, at the pinned commit.
 fn add_submodule(workspace: &Workspace, pinned: &PinnedCommit) -> Outcome<()> {
     let place = &pinned.submodule;
-    let run = |folder: &Path, arguments: &[&OsStr]| -> Outcome<()> {
-        let output = git(folder, arguments)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let message = format!("cannot make `{}` a submodule of `{}`", place.display(), pinned.url);
-        Err(Failure::failed(&io::Error::other(said), None).within(message))
-    };
+    let doing = format!("cannot make `{}` a submodule of `{}`", place.display(), pinned.url);
+    let run = |folder: &Path, arguments: &[&OsStr]| git(folder, arguments, &doing).map(drop);
     let inside = workspace.folder.join(place);
     if !inside.join(".git").exists() {
         // The address is the project's own word, also one of this machine.
@@ -289,7 +277,7 @@ fn add_submodule(workspace: &Workspace, pinned: &PinnedCommit) -> Outcome<()> {
         arguments.extend([OsStr::new(&pinned.url), place.as_os_str()]);
         run(&workspace.folder, &arguments)?;
     }
-    let has = git(&inside, &["cat-file".as_ref(), "-e".as_ref(), pinned.commit.as_ref()])?;
+    let has = git_output(&inside, &["cat-file".as_ref(), "-e".as_ref(), pinned.commit.as_ref()])?;
     if !has.status.success() {
         run(&inside, &["fetch".as_ref(), "--quiet".as_ref(), "origin".as_ref(), pinned.commit.as_ref()])?;
     }

@@ -35,12 +35,8 @@ pub struct Plot {
     clone: Option<PathBuf>,
 }
 
-fn io_failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
-    let message = format!("cannot {what} `{}`", path.display());
-    move |error| {
-        let hint = "choose another place for temporary stores: `--in DIR`".to_owned();
-        Failure::failed(&error, Some(hint)).within(message)
-    }
+fn io_failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    Failure::io(doing, path, Some("choose another place for temporary stores: `--in DIR`".to_owned()))
 }
 
 fn room(below: &Path) -> Outcome<Room> {

@@ -58,14 +58,9 @@ impl Verify {
         let conditions = self.conditions()?;
         let here = Target { project: PathBuf::from("."), name: None };
         let targets: &[Target] = if self.targets.is_empty() { std::slice::from_ref(&here) } else { &self.targets };
-        let mut projects: Vec<&Path> = Vec::new();
-        for target in targets {
-            if !projects.contains(&target.project.as_path()) {
-                projects.push(&target.project);
-            }
-        }
         let mut results = Vec::new();
-        for project in projects {
+        // Targets of one project go together.
+        for project in Target::projects(targets) {
             let names: Vec<Option<&str>> = targets
                 .iter()
                 .filter(|target| target.project == project)
