@@ -181,6 +181,11 @@ impl BuildError {
             Self::LayOut(error) => error.hint(),
             Self::Checkout(error) => error.hint(),
             Self::Tree(error) => error.hint(),
+            Self::Sandbox(error) if error.is_without(super::sandboxed::PROGRAM) => Some(
+                "the build environment has no shell: name in `environment:` of `kiln.yaml` what every build takes, such as \
+                 `environment: [debian:build-essential]`, and run `kiln lock`"
+                    .to_owned(),
+            ),
             Self::Sandbox(error) => error.hint(),
             Self::Work(error) => error.hint(),
         }

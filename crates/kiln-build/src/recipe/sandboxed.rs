@@ -16,6 +16,8 @@ use crate::package::TREE;
 use crate::sandbox::{Exit, Finished, Folders, Limits, Sandbox, SandboxError};
 use crate::work::{Scratch, WorkError};
 
+/// What runs the text of a step.
+pub(super) const PROGRAM: &str = "/bin/bash";
 /// What is run for a person who wants to look.
 pub(super) const SHELL: &str = "exec /bin/bash -i";
 
@@ -55,7 +57,7 @@ pub struct Sandboxed;
 
 impl Sandboxed {
     fn sandbox(script: &Script) -> Sandbox {
-        let words = ["/bin/bash", "-eu", "-o", "pipefail", "-c", &script.text];
+        let words = [PROGRAM, "-eu", "-o", "pipefail", "-c", &script.text];
         let command = words.map(str::to_owned).to_vec();
         let mut sandbox = Sandbox::new(&script.root, script.folders.clone(), command);
         sandbox.environment = script.environment.clone();

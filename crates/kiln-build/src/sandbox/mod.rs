@@ -175,6 +175,13 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Is this program, or what it takes to start it, not in the root?
+    #[must_use]
+    pub fn is_without(&self, program: &str) -> bool {
+        matches!(self, Self::Spawn(SpawnError::Start { program: found, source })
+            if found == program && source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Can the file system of the folders not carry an overlay?
     #[must_use]
     pub fn is_of_overlay(&self) -> bool {

@@ -39,6 +39,16 @@ fn a_folder_is_a_source_and_a_change_of_it_is_built() {
 }
 
 #[test]
+fn a_project_without_a_build_environment_is_told_where_to_name_one() {
+    let world = World::new();
+    let project = with_tool(&world, &format!("sources: [ {{ path: src }} ]\n{}", step(WRITE)));
+    project.write("packages/tool/src/a", "one\n");
+    project.edit("kiln.yaml", "environment: [debian:build-essential]\n", "");
+    project.lock();
+    project.kiln(&["build"]).failed(1, &["has no shell", "environment: [debian:build-essential]", "kiln lock"]);
+}
+
+#[test]
 fn an_archive_is_a_source() {
     let world = World::new();
     let bytes = archive_of("a", "from an archive\n");
